@@ -1,0 +1,31 @@
+"""Names: the digest of an image_id, the key of a sample, file names of an export (FORMAT section 1)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+MANIFEST: Final = "manifest.json"
+CARD: Final = "README.md"
+MEMBERS: Final = ("jpg", "txt", "json")
+"""Extensions of a sample's members, in their order in the shard."""
+
+
+def digest_of(image_id: str) -> bytes:
+    """Return sha256 of the image_id's UTF-8 bytes, 32 bytes."""
+    return hashlib.sha256(image_id.encode("utf-8")).digest()
+
+
+def key_of(digest: bytes) -> str:
+    """Return the sample's key: the first 32 hex digits of its digest."""
+    return digest[:16].hex()
+
+
+def shard_file(bucket_id: str, number: int) -> str:
+    """Return the path of a shard below the export, such as `buckets/p1024x1024/shard-00000.tar`."""
+    return f"buckets/{bucket_id}/shard-{number:05d}.tar"
+
+
+def part_file(table: str, number: int) -> str:
+    """Return the path of one part of the `samples` or `ledger` table below the export."""
+    return f"{table}/part-{number:05d}.parquet"
