@@ -1,0 +1,36 @@
+"""Every test runs offline, with caches of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Read by datasets and huggingface_hub when they are imported, so set before any test module is.
+_CACHE = tempfile.mkdtemp(prefix="hfbucket-tests-")
+os.environ.update(
+    HF_HOME=_CACHE,
+    HF_HUB_OFFLINE="1",
+    HF_UPDATE_DOWNLOAD_COUNTS="0",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_DATASETS_DISABLE_PROGRESS_BARS="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+)
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HFBUCKET_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The collection of real photos and hard images; tests that need it skip where it is not."""
+    root = Path(os.environ.get("HFBUCKET_TEST_DATA", SHARED))
+    if not root.is_dir():
+        pytest.skip(f"needs the shared photo collection at {root}")
+    return root
