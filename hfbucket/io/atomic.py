@@ -1,0 +1,60 @@
+"""Files that are complete or absent: temporary name, flush to disk, rename, flush the folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+TEMPORARY: Final = ".tmp"
+"""How every name ends that is not yet a file of its own; leftovers of a kill may be deleted."""
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name `path` is written under first: beside it, hidden, and another one in every process."""
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk where the system knows how (Windows cannot open folders)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name to write to; when the block ends well, the file is flushed and takes the place of `path`.
+
+    Raises:
+        OSError: the disk is full, or the folder may not be written; `path` is as it was before.
+    """
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file at once: afterwards it holds `data`, or what it held before."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what killed processes left half-written in `folder` and below."""
+    for path in folder.rglob(f".*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
