@@ -1,5 +1,43 @@
-"""hfbucket: piles of captioned images to aspect-ratio-bucketed datasets for text-to-image training."""
+"""hfbucket: piles of captioned images to aspect-ratio-bucketed datasets for text-to-image training.
+
+Names are imported when they are first used, so that `import hfbucket` costs nothing.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+__all__ = ["Config", "Manifest", "__version__", "build", "load_dataset", "plan", "verify"]
+
+_HOMES = {
+    "Config": "hfbucket.config",
+    "Manifest": "hfbucket.core.manifest",
+    "build": "hfbucket.stages.build",
+    "load_dataset": "hfbucket.load.api",
+    "plan": "hfbucket.stages.report",
+    "verify": "hfbucket.stages.verify",
+}
+"""Public name to the module that has it."""
+
+if TYPE_CHECKING:
+    from hfbucket.config import Config
+    from hfbucket.core.manifest import Manifest
+    from hfbucket.load.api import load_dataset
+    from hfbucket.stages.build import build
+    from hfbucket.stages.report import plan
+    from hfbucket.stages.verify import verify
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,10 +6,16 @@ limits, progress), or *words* (what the card says). The kind stands in the field
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from typing import Any, Literal, TypeVar
+from functools import cache
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from hfbucket.config_values import flag_words, read, shown
+from hfbucket.errors import ConfigError
 
 ImageMode = Literal["reencode_jpeg", "passthrough_jpeg"]
 MissingCaption = Literal["drop", "empty", "error"]
@@ -20,14 +26,14 @@ DEFAULT_VARIANTS = ("caption", "text", "sidecar")
 """Where a caption is looked for without `--caption-column`, first found wins."""
 
 
-def content(default: _T, help: str) -> _T:
-    """Return a dataclass field that changes the bytes of an export."""
-    return field(default=default, metadata={"kind": "content", "help": help})
+def content(default: _T, help: str, **limits: int) -> _T:
+    """Return a dataclass field that changes the bytes of an export; `limits` are `low`, `high` and `size_in_bytes`."""
+    return field(default=default, metadata={"kind": "content", "help": help, **limits})
 
 
-def run(default: _T, help: str) -> _T:
+def run(default: _T, help: str, **limits: int) -> _T:
     """Return a dataclass field that changes how a build runs, never what it writes."""
-    return field(default=default, metadata={"kind": "run", "help": help})
+    return field(default=default, metadata={"kind": "run", "help": help, **limits})
 
 
 def words(default: _T, help: str) -> _T:
@@ -39,52 +45,69 @@ def words(default: _T, help: str) -> _T:
 class Config:
     """The settings of a plan or a build.
 
-    Decimal settings (`max_crop`, `subsampling_threshold`) are kept as exact fractions.
+    Values are taken as flags and TOML give them and kept exact: `"500MB"` becomes bytes, `"0.15"` and `0.15` become
+    the fraction 3/20, a single value becomes a tuple of one where several are possible, `base` is put largest first.
 
     Raises:
         ConfigError: a value is of the wrong type or out of range.
     """
 
-    base: tuple[int, ...] = content((512,), "base resolution in pixels; several make tiers, largest first")
+    base: tuple[int, ...] = content(
+        (512,), "base resolution in pixels; several make tiers, largest first", low=1, high=16384
+    )
     image_mode: ImageMode = content("reencode_jpeg", "re-encode to the bucket's size, or keep the source's JPEG bytes")
     protos: str = content("sdxl", "name of the proto bucket set, or a file with one WxH a line")
-    divisible: int = content(32, "bucket sides are multiples of this many pixels")
+    divisible: int = content(32, "bucket sides are multiples of this many pixels", low=1, high=16384)
     metric: Literal["min-crop", "nearest-log", "nearest-linear"] = content("min-crop", "how the best bucket is chosen")
-    max_crop: Fraction = content(Fraction(1), "largest share of the resized image that may be cropped away, 0 to 1")
-    min_bucket: int = content(0, "buckets with fewer images are rare")
+    max_crop: Fraction = content(
+        Fraction(1), "largest share of the resized image that may be cropped away, 0 to 1", low=0, high=1
+    )
+    min_bucket: int = content(0, "buckets with fewer images are rare", low=0)
     rare: Literal["keep", "merge", "drop"] = content("keep", "what becomes of rare buckets")
     crop: Literal["corner", "center"] = content("corner", "where the crop box lies")
-    corners: tuple[int, ...] = content((0, 1, 2, 3), "allowed corners: 0 top left, 1 top right, 2 bottom left, 3 bottom right")
-    corner_jitter: int = content(0, "pixels the box may move inward from its corner")
-    quality: int = content(95, "JPEG quality, 1 to 100")
-    subsampling: Literal["adaptive_scale", "4:4:4", "4:2:2", "4:2:0"] = content("adaptive_scale", "JPEG chroma subsampling")
-    subsampling_threshold: Fraction = content(Fraction(85, 100), "adaptive_scale: 4:4:4 up to this cover scale")
-    shuffle: int | None = content(None, "seed of a shuffled order; without it source order")
-    max_shard_size: int = content(500_000_000, "planned bytes of a shard")
-    max_shard_samples: int = content(10_000, "samples of a shard")
+    corners: tuple[int, ...] = content(
+        (0, 1, 2, 3), "allowed corners: 0 top left, 1 top right, 2 bottom left, 3 bottom right", low=0, high=3
+    )
+    corner_jitter: int = content(0, "pixels the box may move inward from its corner", low=0)
+    quality: int = content(95, "JPEG quality, 1 to 100", low=1, high=100)
+    subsampling: Literal["adaptive_scale", "4:4:4", "4:2:2", "4:2:0"] = content(
+        "adaptive_scale", "JPEG chroma subsampling"
+    )
+    subsampling_threshold: Fraction = content(
+        Fraction(85, 100), "adaptive_scale: 4:4:4 up to this cover scale", low=0, high=1
+    )
+    shuffle: int | None = content(None, "seed of a shuffled order; without it source order", low=0, high=2**63 - 1)
+    max_shard_size: int = content(500_000_000, "planned bytes of a shard", low=1, size_in_bytes=1)
+    max_shard_samples: int = content(10_000, "samples of a shard", low=1)
     caption_column: tuple[str, ...] = content((), "caption variants in order of priority")
-    missing_caption: MissingCaption | None = content(None, "a sample without caption is dropped, kept empty, or an error")
+    missing_caption: MissingCaption | None = content(
+        None, "a sample without caption is dropped, kept empty, or an error"
+    )
     id_column: str | None = content(None, "metadata column that gives the image_id")
     image_column: str | None = content(None, "image column of Parquet sources")
     not_jpeg: Literal["reencode", "skip"] = content("reencode", "passthrough: what becomes of files that are no JPEG")
-    oriented: Literal["reencode", "keep"] = content("reencode", "passthrough: what becomes of JPEGs with an EXIF rotation")
+    oriented: Literal["reencode", "keep"] = content(
+        "reencode", "passthrough: what becomes of JPEGs with an EXIF rotation"
+    )
     strip_metadata: bool = content(False, "passthrough: drop EXIF, XMP, IPTC and comments without decoding")
     check: Literal["structure", "decode", "none"] = content("structure", "passthrough: how source bytes are checked")
     source_hash: bool = content(True, "record the sha256 of every source image")
     keep_location: bool = content(False, "keep GPS positions in metadata")
-    max_pixels: int = content(178_000_000, "images with more pixels are skipped before decoding")
+    max_pixels: int = content(178_000_000, "images with more pixels are skipped before decoding", low=1)
     duplicate_ids: Literal["error", "first"] = content("error", "two inputs with one image_id: stop, or keep the first")
     format: Literal["bucketed_shards_v2", "bucketed_shards_v1"] = content("bucketed_shards_v2", "name of the format")
 
     source_type: Literal["folder", "tars", "parquet"] | None = run(None, "read sources as this kind; without it look")
-    workers: int | None = run(None, "processes; without it one per core")
-    batch_size: int = run(32, "batch size the plan counts batches for")
-    max_failure_ratio: Fraction = run(Fraction(5, 100), "share of undecodable images at which a build fails")
+    workers: int | None = run(None, "processes; without it one per core", low=1)
+    batch_size: int = run(32, "batch size the plan counts batches for", low=1)
+    max_failure_ratio: Fraction = run(
+        Fraction(5, 100), "share of undecodable images at which a build fails", low=0, high=1
+    )
     expect_plan: str | None = run(None, "refuse to build any plan but this one")
     overwrite: bool = run(False, "start anew over an existing export with other settings")
     work_dir: str | None = run(None, "folder for index, plan, receipts and spool; <export>.work by default")
     cache_dir: str | None = run(None, "folder of the index cache; HFBUCKET_CACHE by default")
-    sample_units: int | None = run(None, "plan: estimate from this many units of each source")
+    sample_units: int | None = run(None, "plan: estimate from this many units of each source", low=1)
 
     title: str | None = words(None, "title of the card")
     description: str | None = words(None, "description in the card")
@@ -96,6 +119,20 @@ class Config:
     citation: str | None = words(None, "how to cite the dataset")
     sections: str | None = words(None, "folder of Markdown files that become sections of the card")
 
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = read(f.name, _hints()[f.name], f.metadata, getattr(self, f.name))
+            object.__setattr__(self, f.name, value)
+        object.__setattr__(self, "base", tuple(sorted(set(self.base), reverse=True)))
+        for name in ("base", "corners"):
+            if not getattr(self, name):
+                raise ConfigError(f"{name} must name at least one value, got none")
+        for name in ("corners", "caption_column"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ConfigError(f"{name} must name every value once, got {shown(getattr(self, name))}")
+        if self.expect_plan is not None and not re.fullmatch("[0-9a-f]{16}", self.expect_plan):
+            raise ConfigError(f"expect_plan must be the 16 hex digits that `plan` prints, got {self.expect_plan!r}")
+
     def of_kind(self, kind: str) -> Mapping[str, Any]:
         """Return the settings of one kind ("content", "run" or "words"), in declaration order."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["kind"] == kind}
@@ -104,3 +141,54 @@ class Config:
     def variants(self) -> tuple[str, ...]:
         """The caption variants that are looked for, in order of priority."""
         return self.caption_column or DEFAULT_VARIANTS
+
+    def flags(self, *kinds: str) -> tuple[str, ...]:
+        """Return the command line flags of the settings of these kinds that are not at their default."""
+        return tuple(
+            word
+            for f in fields(self)
+            if f.metadata["kind"] in kinds and getattr(self, f.name) != f.default
+            for word in flag_words(f.name, f.metadata, getattr(self, f.name))
+        )
+
+
+def setting_names(values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Return the values under their field names of Config; a name may be written with `-` or `_`.
+
+    Raises:
+        ConfigError: a name is no setting, or stands twice; the message names `where` and the nearest setting.
+    """
+    known = _hints()
+    found: dict[str, Any] = {}
+    for written, value in values.items():
+        name = written.replace("-", "_")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known settings are {', '.join(sorted(known))}"
+            raise ConfigError(f"{where}: unknown setting {written!r}; {hint}")
+        if name in found:
+            raise ConfigError(f"{where}: {name!r} is given twice, once with '-' and once with '_'; keep one")
+        found[name] = value
+    return found
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(Config).items() if not name.startswith("_")}
+
+
+def is_several(name: str) -> bool:
+    """Return whether a setting takes several values."""
+    return get_origin(_hints()[name]) is tuple
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """Return the values a setting may have, or nothing where they are not a fixed few."""
+    hint = _hints()[name]
+    parts = [hint, *get_args(hint)]
+    return next((get_args(part) for part in parts if get_origin(part) is Literal), ())
+
+
+def is_switch(name: str) -> bool:
+    """Return whether a setting is on or off."""
+    return _hints()[name] is bool

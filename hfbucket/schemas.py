@@ -14,7 +14,9 @@ INDEX: Final = pa.schema(
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("digest", pa.binary(32), nullable=False),  # sha256(image_id as UTF-8)
         pa.field("archive", pa.string()),  # path of the tar or Parquet file below the source's root; null in folders
-        pa.field("member", pa.string(), nullable=False),  # name of the image in its container, or its path below the root
+        pa.field(
+            "member", pa.string(), nullable=False
+        ),  # name of the image in its container, or its path below the root
         pa.field("path", pa.binary()),  # folders: raw path below the unit's url (bytes, may be no UTF-8); else null
         pa.field("offset", pa.int64(), nullable=False),  # tars: first byte of the image; Parquet: row; folders: 0
         pa.field("size_bytes", pa.int64(), nullable=False),  # encoded bytes of the source image

@@ -1,0 +1,65 @@
+"""Where a command's words go: data to stdout, progress and notices to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from hfbucket.core.events import Event, Notice, OnEvent
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+"""Adds `--json`; the command gets it as `as_json`."""
+
+
+def show(data: object, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Print a result to stdout: `data` (plain dicts, lists, numbers, text) as JSON, or what `text` returns."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) if as_json else text())
+
+
+@contextmanager
+def events() -> Iterator[OnEvent]:
+    """Give a callback that shows what a stage tells: progress bars on a terminal, notices always, both on stderr."""
+    screen = _Screen()
+    try:
+        yield screen.take
+    finally:
+        screen.close()
+
+
+class _Screen:
+    """At most one progress bar, and the notices above it."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._stage = ""
+        self._disabled = not sys.stderr.isatty() or os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") == "1"
+
+    def take(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, Notice):
+            prefix = "Warning: " if event.level == "warning" else ""
+            tqdm.write(prefix + event.text, file=sys.stderr)
+            return
+        if self._bar is None or self._stage != event.stage:
+            self.close()
+            self._stage = event.stage
+            self._bar = tqdm(
+                desc=event.stage, total=event.total, unit=f" {event.unit}", disable=self._disabled,
+                initial=event.done, smoothing=0.1, mininterval=0.2, file=sys.stderr, dynamic_ncols=True,
+            )  # fmt: skip
+            return
+        self._bar.total = event.total
+        self._bar.update(event.done - self._bar.n)
+
+    def close(self) -> None:
+        """End the bar, leaving its last line."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
