@@ -1,0 +1,153 @@
+"""Canonical forms and their hashes: what is equal in meaning has one text and one sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+
+def canonical_json(value: object) -> str:
+    """Return the one JSON text of a value: keys sorted, no spaces, non-ASCII as is, always encodable as UTF-8.
+
+    NaN and infinities become null, datetimes RFC 3339 in UTC (naive ones are taken as UTC), decimals and fractions
+    strings, lone surrogates U+FFFD.
+
+    Raises:
+        TypeError: a value has no JSON form, or an object's keys are no strings.
+    """
+    try:
+        text = _ENCODER.encode(value)
+    except ValueError:  # a NaN or infinity: rare enough to walk the value only then
+        text = _ENCODER.encode(_finite(value))
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _rfc3339(value: object) -> str:
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo is not None else value.replace(tzinfo=timezone.utc)
+        return moment.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (Decimal, Fraction)):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no canonical JSON form: {value!r:.80}")
+
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_rfc3339
+)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def sha256_of(value: object) -> str:
+    """Return the sha256 of a value's canonical JSON as 64 hex digits."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
+
+
+def table_sha256(table: pa.Table) -> str:
+    """Return the sha256 of a table's logical rows as 64 hex digits.
+
+    Equal column names and values give equal hashes, whatever the chunks, slices, dictionary encodings, bytes behind
+    nulls, or widths of offsets and integers. Memory: one column at a time.
+
+    Raises:
+        TypeError: a column's type has no logical form here.
+    """
+    hasher = hashlib.sha256(_ENCODER.encode([table.num_rows, table.column_names]).encode("utf-8"))
+    for column in table.columns:
+        _update(hasher, _single(_logical(column)))
+    return hasher.hexdigest()
+
+
+def _logical(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column in the widest type of its kind."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _logical(column.cast(kind.value_type))
+    if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind) or kind == pa.binary_view():
+        return column.cast(pa.large_binary())
+    if pa.types.is_string(kind) or kind == pa.string_view() or pa.types.is_decimal(kind):
+        return column.cast(pa.large_string())
+    if pa.types.is_integer(kind) and kind != pa.uint64():
+        return column.cast(pa.int64())
+    if pa.types.is_floating(kind):
+        return column.cast(pa.float64())
+    return column
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
+
+
+def _update(hasher: _Hash, array: pa.Array) -> None:
+    """Feed an array: its kind and length, which rows are valid, then the values with nulls as zero or empty."""
+    kind = array.type
+    tag = "list" if pa.types.is_nested(kind) and not pa.types.is_struct(kind) else str(kind)
+    hasher.update(f"{tag} {len(array)} ".encode())
+    hasher.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).data)
+    if pa.types.is_struct(kind):
+        for field, child in zip(kind, array.flatten(), strict=True):
+            hasher.update(f"{field.name} ".encode())
+            _update(hasher, _single(_logical(pa.chunked_array([child]))))
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
+        hasher.update(lengths.to_numpy(zero_copy_only=False).data)
+        _update(hasher, _single(_logical(pa.chunked_array([pc.list_flatten(array)]))))
+    elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
+        _update_bytes(hasher, array)
+    else:
+        _update_numbers(hasher, array)
+
+
+def _update_bytes(hasher: _Hash, array: pa.Array) -> None:
+    empty = pa.scalar(b"" if pa.types.is_large_binary(array.type) else "", array.type)
+    filled = array.fill_null(empty) if array.null_count else array
+    _, offsets_buffer, data = filled.buffers()
+    if len(filled) == 0 or offsets_buffer is None:
+        return
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[filled.offset : filled.offset + len(filled) + 1]
+    hasher.update(np.diff(offsets).data)
+    if data is not None:
+        hasher.update(memoryview(data)[offsets[0] : offsets[-1]])
+
+
+def _update_numbers(hasher: _Hash, array: pa.Array) -> None:
+    kind = array.type
+    if pa.types.is_null(kind):
+        return
+    if pa.types.is_temporal(kind):
+        array = array.view(pa.int64() if kind.bit_width == 64 else pa.int32())
+    elif not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise TypeError(f"a column of type {kind} has no logical form to hash")
+    values = array.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(kind):
+        values = np.where(np.isnan(values), np.nan, values)  # one NaN of the many
+    hasher.update(np.ascontiguousarray(values).data)
