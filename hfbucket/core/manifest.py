@@ -1,6 +1,6 @@
 """The model of manifest.json: frozen dataclasses whose fields are the file's keys, and nothing else.
 
-The file is `core.manifest_json.to_dict(manifest)` as canonical JSON; see FORMAT section 6 for what every field means.
+The file is `core.manifest_json.to_dict(manifest)` as indented JSON; see FORMAT section 6 for what every field means.
 """
 
 from __future__ import annotations

@@ -1,0 +1,90 @@
+"""manifest.json on a disk, the Hub or any fsspec store."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from hfbucket.core.keys import MANIFEST
+from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest_json import from_dict, to_dict
+from hfbucket.errors import FormatError
+
+__all__ = ["manifest_bytes", "parse_manifest", "read_manifest", "write_manifest"]
+
+
+def read_manifest(path_or_url: str | os.PathLike[str]) -> Manifest:
+    """Return the manifest of an export: a folder that holds manifest.json, or that file, local or any fsspec URL.
+
+    Raises:
+        FormatError: there is none, or it breaks the format; the message names the place.
+    """
+    name = os.fspath(path_or_url)
+    if not name.endswith(".json"):
+        name = name.rstrip("/") + "/" + MANIFEST
+    try:
+        if "://" in name:
+            fs, path = fsspec.core.url_to_fs(name)
+            data: bytes = fs.cat_file(path)
+        else:
+            data = Path(name).read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FormatError(
+            "no such file: this is no export, or its build has not finished (the manifest is written last); "
+            "give the folder that holds it, or run the build again",
+            where=name,
+        ) from error
+    return parse_manifest(data, where=name)
+
+
+def parse_manifest(data: bytes, *, where: str = MANIFEST) -> Manifest:
+    """Return the manifest that the bytes of a manifest.json stand for.
+
+    Raises:
+        FormatError: not JSON, a key twice, or anything `from_dict` refuses.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) != len(pairs):
+            twice = sorted({key for key, _ in pairs if [k for k, _ in pairs].count(key) > 1})
+            raise FormatError(f"has the key {twice[0]!r} twice", where=where)
+        return value
+
+    def refuse(constant: str) -> None:
+        raise FormatError(f"has {constant}, which is no JSON", where=where)
+
+    try:
+        text = data.decode("utf-8")
+        parsed = json.loads(text, object_pairs_hook=once, parse_constant=refuse)
+        if "\\u" in text:  # half of a surrogate pair is legal in JSON and cannot be written again
+            json.dumps(parsed, ensure_ascii=False).encode("utf-8")
+    except FormatError:
+        raise
+    except UnicodeError as error:
+        raise FormatError(f"must be UTF-8: {error}", where=where) from error
+    except ValueError as error:
+        raise FormatError(f"is no JSON: {error}", where=where) from error
+    except RecursionError as error:
+        raise FormatError("is nested too deeply to be a manifest", where=where) from error
+    return from_dict(parsed, where=where)
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Return the file's bytes: JSON as UTF-8, indented for people, one trailing newline."""
+    return (json.dumps(to_dict(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Write `folder`/manifest.json: the whole of it, or what stood there before."""
+    path = Path(folder) / MANIFEST
+    temporary = path.with_name(path.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(manifest_bytes(manifest))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
