@@ -1,0 +1,71 @@
+"""Parquet files, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbucket.io.atomic import replacing
+
+ROW_GROUP_ROWS = 16_384
+"""Rows of a row group where the writer does not say otherwise."""
+
+
+def write_table(
+    path: str | os.PathLike[str],
+    table: pa.Table,
+    *,
+    row_group_rows: int | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a table as one Parquet file, atomically; `metadata` is kept beside the schema."""
+    if metadata is not None:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+    with table_writer(path, table.schema) as writer:
+        writer.write_table(table, row_group_size=row_group_rows or ROW_GROUP_ROWS)
+
+
+@contextmanager
+def table_writer(path: str | os.PathLike[str], schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer whose file appears whole at `path` on leaving; each `write_table` starts a row group."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with (
+        replacing(Path(path)) as temporary,
+        temporary.open("wb") as file,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        yield writer
+
+
+def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a Parquet file's rows, only the named columns, in the order they are named."""
+    with pq.ParquetFile(path) as file:
+        table = file.read(columns=None if columns is None else list(columns))
+    return table if columns is None else table.select(list(columns))
+
+
+def read_rows(path: str | os.PathLike[str], rows: pa.Array, columns: Sequence[str]) -> pa.Table:
+    """Return the rows at ascending positions (int64); row groups without any of them are not read."""
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        wanted, moved = _groups_of(sizes, rows)
+        return file.read_row_groups(wanted, columns=list(columns)).select(list(columns)).take(moved)
+
+
+def _groups_of(sizes: Sequence[int], rows: pa.Array) -> tuple[list[int], pa.Array]:
+    """Return the row groups that hold `rows`, and the rows' positions in what those groups read as."""
+    ends = np.cumsum(np.asarray(sizes, dtype=np.int64))
+    positions = rows.to_numpy(zero_copy_only=False)
+    group_of_row = np.searchsorted(ends, positions, side="right")
+    wanted = np.unique(group_of_row)
+    widths = np.asarray(sizes, dtype=np.int64)
+    starts = ends - widths  # of each group in the file
+    kept_starts = np.cumsum(widths[wanted]) - widths[wanted]  # of each wanted group in what is read
+    shift = kept_starts[np.searchsorted(wanted, group_of_row)] - starts[group_of_row]
+    return [int(group) for group in wanted], pa.array(positions + shift)
