@@ -110,7 +110,7 @@ def _single(column: pa.ChunkedArray) -> pa.Array:
 def _update(hasher: _Hash, array: pa.Array) -> None:
     """Feed an array: its kind and length, which rows are valid, then the values with nulls as zero or empty."""
     kind = array.type
-    tag = "list" if pa.types.is_nested(kind) and not pa.types.is_struct(kind) else str(kind)
+    tag = "struct" if pa.types.is_struct(kind) else "list" if pa.types.is_nested(kind) else str(kind)
     hasher.update(f"{tag} {len(array)} ".encode())
     hasher.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).data)
     if pa.types.is_struct(kind):
