@@ -35,6 +35,7 @@ from hfbucket.core.manifest import (
 )
 from hfbucket.core.manifest_json import seal
 from hfbucket.core.outcomes import OUTCOMES
+from hfbucket.core.statistics import sample_statistics
 from hfbucket.io.manifest_file import write_manifest
 
 CREATED: Final = "2026-01-02T03:04:05Z"
@@ -123,7 +124,7 @@ def make_export(
     samples_table = write_table(path, "samples/part-00000.parquet", pa.Table.from_pylist(rows, schema=schemas.SAMPLES))
     write_table(path, "ledger/part-00000.parquet", ledger_of(chosen))
     manifest = _manifest(
-        buckets, chosen, samples_table, bases=bases, image_mode=image_mode, divisible=divisible, format=format
+        buckets, chosen, rows, samples_table, bases=bases, image_mode=image_mode, divisible=divisible, format=format
     )
     manifest = seal(replace(manifest, title=title, license=license, created=CREATED))
     manifest = replace(
@@ -283,7 +284,7 @@ def ledger_of(samples: Iterable[Sample]) -> pa.Table:
 def write_table(path: Path, file: str, table: pa.Table) -> SampleTable:
     """Write one Parquet file of the export and return its manifest entry."""
     (path / file).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path / file)
+    pq.write_table(table, path / file, write_page_checksum=True)
     data = (path / file).read_bytes()
     return SampleTable(file=file, rows=table.num_rows, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
@@ -298,6 +299,7 @@ def write_card(path: Path, manifest: Manifest) -> None:
 def _manifest(
     buckets: dict[str, BucketEntry],
     samples: Sequence[Sample],
+    rows: list[dict[str, Any]],
     table: SampleTable,
     *,
     bases: Sequence[int],
@@ -345,6 +347,7 @@ def _manifest(
         sources=(SourceEntry(name="drawn", kind="folder", units=1, images_seen=seen, bytes=1_000_000),),
         buckets=buckets,
         samples=(table,),
+        statistics=sample_statistics(pa.Table.from_pylist(rows, schema=schemas.SAMPLES)).to_dict(),
         summary={"images_seen": seen, **summary},
         reencoded_in_passthrough=0 if image_mode == "passthrough_jpeg" else None,
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
@@ -11,6 +9,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
+from hfbucket.core.hashing import sha256_of
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest import FORMATS, BucketEntry, Manifest, SampleTable, Shard, Size
 from hfbucket.errors import FormatError, UnsupportedVersionError
@@ -46,8 +45,7 @@ def content_sha256(manifest: Manifest) -> str:
     """Return the hash of what the export holds, 64 hex digits: all but times, names, words and Parquet hashes."""
     data = {key: value for key, value in to_dict(manifest).items() if key not in _UNHASHED}
     data["samples"] = [{k: v for k, v in table.items() if k != "sha256"} for table in data["samples"]]
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return sha256_of(data)
 
 
 def seal(manifest: Manifest) -> Manifest:

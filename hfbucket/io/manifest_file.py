@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import fsspec
-
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.manifest_json import from_dict, to_dict
 from hfbucket.errors import FormatError
+from hfbucket.io import store
+from hfbucket.io.atomic import write_bytes
 
 __all__ = ["manifest_bytes", "parse_manifest", "read_manifest", "write_manifest"]
 
@@ -27,11 +27,7 @@ def read_manifest(path_or_url: str | os.PathLike[str]) -> Manifest:
     if not name.endswith(".json"):
         name = name.rstrip("/") + "/" + MANIFEST
     try:
-        if "://" in name:
-            fs, path = fsspec.core.url_to_fs(name)
-            data: bytes = fs.cat_file(path)
-        else:
-            data = Path(name).read_bytes()
+        data = store.read_bytes(name)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FormatError(
             "no such file: this is no export, or its build has not finished (the manifest is written last); "
@@ -81,10 +77,4 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
     """Write `folder`/manifest.json: the whole of it, or what stood there before."""
-    path = Path(folder) / MANIFEST
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(manifest_bytes(manifest))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_bytes(Path(folder) / MANIFEST, manifest_bytes(manifest))
