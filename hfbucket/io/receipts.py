@@ -1,0 +1,72 @@
+"""Receipts: what became of each shard, on disk, and so the truth about how far a build is.
+
+A receipt is one Parquet file: the rows of the shard's samples, and beside the schema what the shard is. It is written
+after the shard has its name, so where there is a receipt, the shard was complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbucket.io.tables import read_table, write_table
+
+_KEY: Final = b"hfbucket.receipt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A planned image that could not be exported after all."""
+
+    image_id: str
+    outcome: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What a finished shard task came to."""
+
+    task_sha256: str
+    #: Below the export. A shard without samples has no file.
+    file: str
+    count: int
+    size_bytes: int
+    #: Of the whole file; empty for a shard without samples.
+    sha256: str
+    rejected: tuple[Rejected, ...] = ()
+    #: How often a decoder did something worth counting: alpha_flattened, icc_converted, …
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+
+def receipt_file(folder: Path, shard: str) -> Path:
+    """Return where the receipt of a shard, `buckets/<bucket_id>/shard-00000.tar`, lies."""
+    bucket_id, name = shard.split("/")[1:]
+    return folder / bucket_id / f"{name.removesuffix('.tar')}.parquet"
+
+
+def write_receipt(folder: Path, receipt: Receipt, samples: pa.Table) -> None:
+    """Write a receipt with its sample rows, atomically; replaces the shard's former one."""
+    words = json.dumps(asdict(receipt), ensure_ascii=True, sort_keys=True)
+    write_table(receipt_file(folder, receipt.file), samples, metadata={_KEY.decode(): words})
+
+
+def read_receipt(path: Path) -> Receipt | None:
+    """Return a receipt; None where there is none, or what is there is none."""
+    try:
+        values = json.loads((pq.read_metadata(path).metadata or {})[_KEY])
+        rejected = tuple(Rejected(**entry) for entry in values.pop("rejected"))
+        return Receipt(**values, rejected=rejected)
+    except (FileNotFoundError, pa.ArrowException, KeyError, TypeError, ValueError):
+        return None
+
+
+def read_samples(folder: Path, shard: str) -> pa.Table:
+    """Return the sample rows of a shard's receipt, schema SAMPLES without the receipt's own words."""
+    return read_table(receipt_file(folder, shard)).replace_schema_metadata(None)
