@@ -1,0 +1,113 @@
+"""Any decoded image to 8-bit sRGB (FORMAT section 5): depth, palette, profile, alpha, inks."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from hfbucket.errors import SampleError
+
+_PROFILE_SPACE: Final = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
+"""Pillow mode to the colour space that a fitting ICC profile names at byte 16 (ICC.1 section 7.2.6)."""
+
+
+def to_rgb(image: Image.Image, *, bits: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return `image` as 8-bit sRGB in mode RGB with nothing attached, and notes of what that took.
+
+    Args:
+        image: loaded, any mode of Pillow's.
+        bits: of one stored channel, 1 to 16.
+
+    Raises:
+        SampleError: integers over 16 bits or floats, whose range nothing states.
+    """
+    notes: list[str] = []
+    if image.mode in ("I", "F"):
+        raise SampleError("unsupported_format", f"pixels of mode {image.mode} (32 bit) have no stated range")
+    profile = image.info.get("icc_profile")
+    if bits > 8:
+        image = _eight_bits(image, bits)
+        notes.append("depth_reduced")
+    color, alpha = _split_alpha(image)
+    if color.mode == "CMYK":
+        notes.append("cmyk_converted")
+    if profile:
+        color, note = _to_srgb(color, profile)
+        notes.extend(note)
+    if color.mode != "RGB":
+        color = color.convert("RGB")
+    if alpha is not None and alpha.getextrema() != (255, 255):
+        background = Image.new("RGB", color.size, "white")
+        background.paste(color, mask=alpha)
+        color = background
+        notes.append("alpha_flattened")
+    color.info = {}
+    return color, tuple(notes)
+
+
+def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
+    """Return the image's high bytes: Pillow has them already but for gray, which it would clip at 255."""
+    transparent = image.info.get("transparency")
+    if not image.mode.startswith("I;16"):
+        if isinstance(transparent, tuple):
+            image.info["transparency"] = tuple(value >> 8 for value in transparent)
+        return image
+    values = np.asarray(image)
+    gray = Image.fromarray((values >> (bits - 8)).astype(np.uint8))
+    if not isinstance(transparent, int):
+        return gray
+    opaque = Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8))
+    return Image.merge("LA", (gray, opaque))
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return the image in L, RGB or CMYK, and its alpha channel, from whatever says it."""
+    if image.mode in ("LA", "La") or image.has_transparency_data:
+        gray = image.mode in ("LA", "La")
+        full = image.convert("LA" if gray else "RGBA")
+        return full.convert("L" if gray else "RGB"), full.getchannel("A")
+    if image.mode == "1":
+        return image.convert("L"), None
+    return (image if image.mode in _PROFILE_SPACE else image.convert("RGB")), None
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, tuple[str, ...]]:
+    if profile[16:20] != _PROFILE_SPACE[image.mode]:
+        return image, ("icc_ignored",)
+    try:
+        transform = _transform(profile, image.mode)
+        if transform is None:
+            return image, ()
+        converted = ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, OSError):
+        return image, ("icc_ignored",)
+    return converted or image, ("icc_converted",)
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Return the transform from a profile to sRGB, or None where it is sRGB itself within one level."""
+    transform = ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), mode, "RGB"
+    )
+    if mode == "CMYK":
+        return transform
+    probe = _ramp(mode)
+    converted = ImageCms.applyTransform(probe, transform)
+    if converted is None:
+        return transform
+    difference = np.asarray(converted).astype(int) - np.asarray(probe.convert("RGB")).astype(int)
+    return transform if np.abs(difference).max() > 1 else None
+
+
+def _ramp(mode: str) -> Image.Image:
+    """Return every level of gray, and for RGB also a 17-step grid of all colours."""
+    if mode == "L":
+        return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    steps = np.linspace(0, 255, 17).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    return Image.fromarray(np.ascontiguousarray(grid))

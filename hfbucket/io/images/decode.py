@@ -1,0 +1,115 @@
+"""Encoded bytes to upright 8-bit sRGB pixels, exactly as FORMAT section 5 says; or one clear reason why not."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image, ImageFile
+
+from hfbucket.errors import SampleError
+from hfbucket.io.images import containers, jpeg
+from hfbucket.io.images.color import to_rgb
+from hfbucket.io.images.opening import decoding, open_image
+from hfbucket.io.images.probe import Probe, probe
+
+_TRANSPOSE: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what turns the stored pixels upright."""
+
+_DEEP: Final = re.compile(r";(12|16)[NLBRS]*'")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoded:
+    """An image ready for resize. `image` is RGB, 8 bit, with no metadata attached."""
+
+    image: Image.Image
+    #: What the file said, 1..8; already applied unless asked not to.
+    orientation: int
+    #: What had to be done, each a name to count: multi_frame, icc_converted, icc_ignored, alpha_flattened,
+    #: cmyk_converted, depth_reduced, oriented.
+    notes: tuple[str, ...]
+
+
+def decode_rgb(data: bytes, *, max_pixels: int, apply_orientation: bool = True) -> Decoded:
+    """Return the picture in `data`, its first frame, upright, as 8-bit sRGB.
+
+    A file that ends early is refused even where a decoder would fill in the rest.
+
+    Args:
+        data: the whole encoded image.
+        max_pixels: more are refused by the header, before anything is allocated.
+        apply_orientation: False keeps a JPEG's pixels as they are stored.
+
+    Raises:
+        SampleError: `decode_errors`, `unsupported_format` or `skipped_too_large`.
+    """
+    found = probe(io.BytesIO(data), name="", size_bytes=len(data))
+    check_pixels(found.width, found.height, max_pixels)
+    frames = check_structure(data, found.format)
+    image = open_image(io.BytesIO(data), found.format)
+    bits = _bits(image, found.format)
+    with decoding(found.format):
+        frames = max(frames, _frames(image, found.format))
+        image.load()
+        rgb, notes = to_rgb(image, bits=bits)
+    if frames > 1:
+        notes = ("multi_frame", *notes)
+    rgb, turned = _turn(rgb, found, apply_orientation)
+    return Decoded(image=rgb, orientation=found.orientation, notes=(*notes, *turned))
+
+
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image with more pixels than allowed.
+
+    Raises:
+        SampleError: `skipped_too_large`.
+    """
+    if width * height > max_pixels:
+        raise SampleError("skipped_too_large", f"{width}x{height} is {width * height} pixels, over {max_pixels}")
+
+
+def check_structure(data: bytes, image_format: str) -> int:
+    """Return how many pictures the file holds, as far as its structure says, after checking that it is whole.
+
+    Raises:
+        SampleError: `decode_errors`.
+    """
+    if image_format == "jpeg":
+        jpeg.walk(data)
+        return 2 if jpeg.read_header(lambda at, size: data[at : at + size]).multi_picture else 1
+    check = {"png": containers.check_png, "webp": containers.check_webp, "gif": containers.check_gif}.get(image_format)
+    return check(data) if check else 1
+
+
+def _bits(image: ImageFile.ImageFile, image_format: str) -> int:
+    """Return bits of a stored channel, 8 for all that are no deeper; Pillow tells it only by its raw mode."""
+    if image_format == "bmp":
+        return 8
+    deep = _DEEP.search(str([tile.args for tile in image.tile]) + "'") if image.tile else None
+    return int(deep[1]) if deep else 8
+
+
+def _frames(image: ImageFile.ImageFile, image_format: str) -> int:
+    if image_format not in ("tiff", "avif", "heic", "jxl"):
+        return 1
+    return 2 if getattr(image, "is_animated", False) else 1
+
+
+def _turn(image: Image.Image, found: Probe, apply_orientation: bool) -> tuple[Image.Image, tuple[str, ...]]:
+    method = _TRANSPOSE.get(found.orientation)
+    if method is None:
+        return image, ()
+    if found.format == "tiff":
+        return image, ("oriented",)
+    return (image.transpose(method), ("oriented",)) if apply_orientation else (image, ())

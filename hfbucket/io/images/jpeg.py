@@ -1,0 +1,190 @@
+"""JPEG by its markers, without decoding (ITU-T T.81 annex B): header, end of the primary image, metadata removed."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from hfbucket.io.images.exif import Exif, read_exif
+from hfbucket.io.images.formats import Read, corrupt
+
+_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
+_APP1, _APP2, _APP13, _APP14 = 0xE1, 0xE2, 0xED, 0xEE
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15; not DHT, JPG, DAC
+_BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, restarts, SOI and EOI have no length
+_KNOWN: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xF0), _COM})  # segments with a length
+_XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
+_IN_SCAN: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+"""The next marker that ends entropy-coded data: not a stuffed zero, a fill byte or a restart."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JpegHeader:
+    """What stands before the first scan. `width` and `height` are as stored, before orientation."""
+
+    width: int
+    height: int
+    #: gray, rgb, cmyk or ycck: how many channels, and what Adobe's marker says of four.
+    color: str
+    exif: Exif
+    #: A multi-picture file (MPO): further images follow the primary one.
+    multi_picture: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """One marker segment, `start` at its 0xFF; a scan ends where its entropy-coded data do."""
+
+    marker: int
+    start: int
+    end: int
+
+
+def read_header(read: Read) -> JpegHeader:
+    """Return the header of the JPEG that `read` gives bytes of; image data are not read.
+
+    Raises:
+        SampleError: no frame header before the first scan, or one that no decoder takes.
+    """
+    frame = exif = xmp = b""
+    transform: int | None = None
+    multi_picture = False
+    position = 2
+    while True:
+        marker, position = _next_marker(read, position)
+        if marker in (_EOI, _SOS):
+            break
+        if marker in _BARE:
+            continue
+        size = _length(read(position, 2))
+        if marker in _FRAMES and not frame:
+            frame = read(position + 2, size - 2)
+        elif marker == _APP1:
+            body = read(position + 2, size - 2)
+            if body.startswith(b"Exif\0\0"):
+                exif += body[6:]
+            elif body.startswith(_XMP):
+                xmp = body
+        elif marker == _APP2:
+            multi_picture = multi_picture or read(position + 2, 4) == b"MPF\0"
+        elif marker == _APP14 and (body := read(position + 2, 12)).startswith(b"Adobe") and len(body) == 12:
+            transform = body[11]
+        position += size
+    width, height, color = _frame(frame, transform)
+    return JpegHeader(width=width, height=height, color=color, exif=read_exif(exif, xmp), multi_picture=multi_picture)
+
+
+def walk(data: bytes) -> int:
+    """Return the offset just after the primary image's end marker; bytes after it are legal.
+
+    Raises:
+        SampleError: the structure breaks before that marker.
+    """
+    end = 0
+    for segment in segments(data):
+        end = segment.end
+    return end
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """Yield every segment of the primary image, from SOI to EOI.
+
+    Raises:
+        SampleError: the file ends early, or a marker stands where none may.
+    """
+    if data[:2] != b"\xff\xd8":
+        raise corrupt("not a JPEG: no start-of-image marker")
+    yield Segment(marker=_SOI, start=0, end=2)
+    position, scans, marker = 2, 0, _SOI
+    while marker != _EOI:
+        start = position
+        marker, position = _next_marker(lambda offset, size: data[offset : offset + size], position)
+        position = _segment_end(data, marker, position)
+        scans += marker == _SOS
+        yield Segment(marker=marker, start=start, end=position)
+    if not scans:
+        raise corrupt("truncated JPEG: no image data before the end-of-image marker")
+
+
+def _segment_end(data: bytes, marker: int, position: int) -> int:
+    """Return where the segment whose marker ends at `position` does; a scan's entropy-coded data belong to it."""
+    if marker in _BARE:
+        return position
+    if marker not in _KNOWN:
+        raise corrupt(f"corrupt JPEG: marker 0x{marker:02x} at byte {position - 2}")
+    position += _length(data[position : position + 2])
+    if position > len(data):
+        raise corrupt("truncated JPEG: the file ends inside a segment")
+    if marker != _SOS:
+        return position
+    found = _IN_SCAN.search(data, position)
+    if found is None:
+        raise corrupt("truncated JPEG: no end-of-image marker")
+    return found.end() - 2
+
+
+def strip_metadata(data: bytes) -> bytes:
+    """Return the JPEG without EXIF, XMP, IPTC and comments; pixels, ICC profile and colour markers stay.
+
+    Dropped are APP1, APP13 and COM, and what follows the primary image with the index (MPF) that points there, as
+    further pictures carry metadata of their own. An orientation other than 1 is kept, alone in a fresh APP1.
+
+    Raises:
+        SampleError: the structure is broken.
+    """
+    orientation = read_header(lambda offset, size: data[offset : offset + size]).exif.orientation or 1
+    kept = bytearray()
+    for segment in segments(data):
+        body = data[segment.start : segment.end]
+        if segment.marker in (_APP1, _APP13, _COM) or (segment.marker == _APP2 and body[4:8] == b"MPF\0"):
+            continue
+        kept += body
+        if segment.marker == _SOI and segment.start == 0 and orientation != 1:
+            kept += _orientation_segment(orientation)
+    return bytes(kept)
+
+
+def _orientation_segment(orientation: int) -> bytes:
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+
+
+def _next_marker(read: Read, position: int) -> tuple[int, int]:
+    """Return the next marker's code and the offset after it; junk before it is skipped, as decoders do."""
+    pair = read(position, 2)
+    while len(pair) == 2:
+        if pair[0] == 0xFF and pair[1] not in (0x00, 0xFF):
+            return pair[1], position + 2
+        if pair[0] == 0xFF:
+            position += 1 if pair[1] == 0xFF else 2
+        else:
+            chunk = read(position, 4096)
+            found = chunk.find(b"\xff")
+            position += found if found >= 0 else len(chunk)
+        pair = read(position, 2)
+    raise corrupt("truncated JPEG: the file ends before its end-of-image marker")
+
+
+def _length(field: bytes) -> int:
+    size = int.from_bytes(field, "big")
+    if len(field) < 2 or size < 2:
+        raise corrupt("corrupt JPEG: a segment has no valid length")
+    return size
+
+
+def _frame(frame: bytes, transform: int | None) -> tuple[int, int, str]:
+    if len(frame) < 6:
+        raise corrupt("corrupt JPEG: no frame header before the image data")
+    precision, height, width, channels = struct.unpack_from(">BHHB", frame)
+    if precision != 8:
+        raise corrupt(f"cannot handle {precision}-bit layers")
+    if not width or not height:
+        raise corrupt(f"the frame header says {width}x{height} pixels")
+    colors = {1: "gray", 3: "rgb", 4: "ycck" if transform == 2 else "cmyk"}
+    if channels not in colors:
+        raise corrupt(f"cannot handle {channels}-layer images")
+    return width, height, colors[channels]

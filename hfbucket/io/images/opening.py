@@ -1,0 +1,110 @@
+"""Pillow's plugins, one per format and called directly: no guessing, no global pixel limit, no warnings."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import BinaryIO, Final
+
+from PIL import Image, ImageFile, JpegImagePlugin, features
+
+from hfbucket.errors import SampleError
+
+DECODER_ERRORS: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+"""Everything Pillow's plugins are seen to raise on damaged files. MemoryError is the machine's fault: it passes."""
+
+_PLUGINS: Final = {
+    "png": ("PIL.PngImagePlugin", "PngImageFile"),
+    "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "gif": ("PIL.GifImagePlugin", "GifImageFile"),
+    "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "heic": ("pillow_heif", "HeifImageFile"),
+    "jxl": ("pillow_jxl.JpegXLImagePlugin", "JXLImageFile"),
+}
+_INSTALL: Final = {"heic": "pip install 'hfbucket[heif]'", "jxl": "pip install 'hfbucket[jxl]'"}
+
+_OBJECT: Final = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
+_SILENCE = threading.RLock()
+
+
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    """A JPEG whose EXIF is left to `exif.read_exif`: Pillow would parse it for the resolution, and warn of damage."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
+@contextmanager
+def decoding(image_format: str) -> Iterator[None]:
+    """Turn every error of a decoder into a SampleError with the decoder's words, and keep it from warning.
+
+    Raises:
+        SampleError: `decode_errors`.
+    """
+    try:
+        with nullcontext() if image_format == "jpeg" else _silence():
+            yield
+    except SampleError:
+        raise
+    except DECODER_ERRORS as error:
+        words = " ".join(_OBJECT.sub("the file", str(error)).split())
+        raise SampleError("decode_errors", words[:300] or type(error).__name__) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Ignore warnings: one thread at a time, as the filters belong to the process. JPEG never warns, nor waits here."""
+    with _SILENCE, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_image(file: BinaryIO, image_format: str) -> ImageFile.ImageFile:
+    """Return the image in `file`, its header read and its pixels not.
+
+    Raises:
+        SampleError: the header is damaged, or nothing installed reads the format.
+    """
+    file.seek(0)
+    with decoding(image_format):
+        if image_format == "jpeg":
+            return _Jpeg(file)
+        return _plugin(image_format)(file)
+
+
+def _plugin(image_format: str) -> Callable[[BinaryIO], ImageFile.ImageFile]:
+    module, name = _PLUGINS[image_format]
+    if image_format in ("avif", "webp") and not features.check(image_format):
+        raise _unsupported(image_format)
+    try:
+        plugin: Callable[[BinaryIO], ImageFile.ImageFile] = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise _unsupported(image_format) from error
+    return plugin
+
+
+def _unsupported(image_format: str) -> SampleError:
+    remedy = _INSTALL.get(image_format, "pip install -U pillow")
+    return SampleError("unsupported_format", f"{image_format} needs a decoder that is not installed: {remedy}")

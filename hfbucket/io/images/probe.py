@@ -1,0 +1,104 @@
+"""Size, orientation and kind of an image from its header, few bytes read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from PIL import ImageFile
+
+from hfbucket.io.images import containers, jpeg
+from hfbucket.io.images.exif import Exif, read_exif
+from hfbucket.io.images.formats import HEAD_BYTES, require_format
+from hfbucket.io.images.opening import decoding, open_image
+
+_WINDOW_BYTES: Final = 8192
+_TURNED: Final = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_ORIENTATION: Final = 0x0112
+_GPS: Final = 0x8825
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What an image's header says. `width` and `height` are pixels after orientation, as decoding gives them."""
+
+    format: str
+    width: int
+    height: int
+    #: EXIF 1..8; 1 where nothing says otherwise.
+    orientation: int
+    #: gray, rgb, cmyk, ycck for JPEG; else Pillow's mode.
+    color: str
+    #: A GPS position stands in EXIF or XMP.
+    gps: bool
+
+
+class _Window:
+    """Reads a file at offsets, some kilobytes at a time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._start = 0
+        self._bytes = b""
+
+    def read(self, offset: int, size: int) -> bytes:
+        at = offset - self._start
+        if at < 0 or at + size > len(self._bytes):
+            self._file.seek(offset)
+            self._bytes = self._file.read(max(size, _WINDOW_BYTES))
+            self._start, at = offset, 0
+        return self._bytes[at : at + size]
+
+
+def probe(file: BinaryIO, *, name: str, size_bytes: int) -> Probe:
+    """Return what the header of the image in `file` says; its pixels are not read.
+
+    The format is what the bytes show, whatever the name says. No limit is applied: sizes are as stored, however large.
+
+    Args:
+        file: seekable, the image's first byte at 0.
+        name: the image's file name, for messages.
+        size_bytes: of the whole image.
+
+    Raises:
+        SampleError: `decode_errors` or `unsupported_format`.
+    """
+    window = _Window(file)
+    image_format = require_format(window.read(0, HEAD_BYTES), name)
+    if image_format == "jpeg":
+        found = jpeg.read_header(window.read)
+        return _upright(image_format, found.width, found.height, found.color, found.exif)
+    if image_format in ("png", "webp"):
+        parse = containers.png_header if image_format == "png" else containers.webp_header
+        header = parse(window.read, size_bytes)
+        return _upright(image_format, header.width, header.height, header.color, header.exif)
+    if image_format == "bmp":
+        containers.check_bmp(window.read, size_bytes)
+    image = open_image(file, image_format)
+    if image_format == "tiff":
+        return _tiff(image)
+    exif = read_exif(image.info.get("exif") or b"", image.info.get("xmp") or b"")
+    return _upright(image_format, *image.size, image.mode, exif)
+
+
+def _upright(image_format: str, width: int, height: int, color: str, exif: Exif) -> Probe:
+    orientation = exif.orientation or 1
+    if orientation in _TURNED:
+        width, height = height, width
+    return Probe(format=image_format, width=width, height=height, orientation=orientation, color=color, gps=exif.gps)
+
+
+def _tiff(image: ImageFile.ImageFile) -> Probe:
+    """Return the header of a TIFF, whose own tags are its EXIF; Pillow turns it upright itself when it decodes."""
+    with decoding("tiff"):
+        exif = image.getexif()
+        gps = exif.get_ifd(_GPS)
+        found: object = exif.get(_ORIENTATION)
+        tagged = image.tag_v2.get(_ORIENTATION)  # type: ignore[attr-defined]  # Pillow swaps the size by this one only
+    orientation = found if isinstance(found, int) and 1 <= found <= 8 else 1
+    width, height = image.size
+    if orientation in _TURNED and tagged not in _TURNED:
+        width, height = height, width
+    return Probe(
+        format="tiff", width=width, height=height, orientation=orientation, color=image.mode, gps=2 in gps or 4 in gps
+    )
