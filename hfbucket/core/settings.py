@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from hfbucket.config import Config
+from hfbucket.config_values import shown
 from hfbucket.core.buckets import Protos
 
 
@@ -38,22 +39,9 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[str
     )
 
 
-def decimal_text(value: Fraction) -> str:
-    """Return a fraction as an exact decimal such as "0.85", or as "1/3" where it has no finite one."""
-    digits, rest = 0, value.denominator
-    while rest % 10 == 0 or rest % 5 == 0 or rest % 2 == 0:
-        rest //= 10 if rest % 10 == 0 else 5 if rest % 5 == 0 else 2
-        digits += 1
-    if rest != 1:
-        return str(value)
-    scaled = str(abs(value.numerator) * 10**digits // value.denominator).zfill(digits + 1)
-    sign = "-" if value < 0 else ""
-    return f"{sign}{scaled[:-digits]}.{scaled[-digits:]}" if digits else f"{sign}{scaled}"
-
-
 def _plain(value: object) -> object:
     if isinstance(value, Fraction):
-        return decimal_text(value)
+        return shown(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,6 +95,14 @@ class Index:
         schema = pa.schema([INDEX.field(name) for name in names])
         pieces = (tables.read_table(unit.file, names).cast(schema) for unit in self.units if unit.rows)
         return pa.concat_tables([schema.empty_table(), *pieces])
+
+    def groups(self, *names: str) -> Iterator[tuple[int, pa.Table]]:
+        """Return (first position, rows) of every row group: whole columns with memory for one group."""
+        schema = pa.schema([INDEX.field(name) for name in names])
+        for start, unit in zip(self.starts.tolist(), self.units, strict=False):
+            for table in tables.read_groups(unit.file, names):
+                yield start, table.cast(schema)
+                start += table.num_rows
 
     def take(self, positions: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """Return the rows at `positions`, in the order given, read only from where they are."""

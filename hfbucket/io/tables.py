@@ -51,6 +51,13 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     return table if columns is None else table.select(list(columns))
 
 
+def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Return a Parquet file's rows, only the named columns, one row group at a time: memory for one."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=list(columns)).select(list(columns))
+
+
 def read_rows(path: str | os.PathLike[str], rows: pa.Array, columns: Sequence[str]) -> pa.Table:
     """Return the rows at ascending positions (int64); row groups without any of them are not read."""
     with pq.ParquetFile(path) as file:
