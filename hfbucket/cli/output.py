@@ -23,6 +23,11 @@ def show(data: object, *, as_json: bool, text: Callable[[], str]) -> None:
     click.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) if as_json else text())
 
 
+def printable(text: str) -> str:
+    """Return text from outside on one line, with what could steer a terminal shown as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 @contextmanager
 def events() -> Iterator[OnEvent]:
     """Give a callback that shows what a stage tells: progress bars on a terminal, notices always, both on stderr."""

@@ -150,5 +150,3 @@ def test_worker_count() -> None:
     assert worker_count(3) == 3
     assert worker_count(None) >= 1
     assert worker_count(0) == 1
-
-
