@@ -19,8 +19,8 @@ _SPECIAL: Final = re.compile(r"[\\`*\[\]<>#|~$]|&(?=#?\w+;)|!(?=\[)|(?<![^\W_])_
 _LINE_START: Final = re.compile(r"(\d{1,9})?([-+=.)])(?=[-=\s]|$)")
 _URL: Final = re.compile(r"(https?://[A-Za-z0-9._~:/?#@&=%+,-]*[A-Za-z0-9/])")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
-_RAW_BLOCKS: Final = ("script", "style", "pre", "textarea")
-"""HTML that runs to its end tag or to the end of the document (CommonMark, HTML blocks of kind 1)."""
+_HTML_BLOCKS: Final = ("script", "style", "pre", "textarea", "details", "div", "center", "table")
+"""HTML that takes in what follows it until its end tag."""
 
 
 def plain(text: str) -> str:
@@ -57,7 +57,7 @@ def code(text: str) -> str:
 
 
 def link(label: str, url: str) -> str:
-    """Return a Markdown link for an http(s) URL, else the label alone: other schemes and local paths are never links."""
+    """Return a link for an http(s) URL, else the label alone: other schemes and local paths are never links."""
     url = line(url)
     if not re.match(r"https?://[^/]", url):
         return inline(label)
@@ -101,7 +101,7 @@ def contained(markdown: str) -> str:
     prose = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", prose)
     if prose.rfind("<!--") > prose.rfind("-->"):
         return f"{text}\n-->"
-    for tag in _RAW_BLOCKS:
+    for tag in _HTML_BLOCKS:
         if len(re.findall(rf"<{tag}[\s>]", prose, re.I)) > len(re.findall(rf"</{tag}>", prose, re.I)):
             text += f"\n</{tag}>"
     return text
@@ -124,7 +124,8 @@ def _outside_fences(text: str) -> tuple[str, str]:
 def _flow(row: str) -> str:
     """Return one line of a paragraph: no list, rule, heading underline or indented code."""
     row = inline(row)
-    return _LINE_START.sub(lambda match: f"{match[1] or ''}\\{match[2]}", row, count=1) if _LINE_START.match(row) else row
+    match = _LINE_START.match(row)
+    return f"{match[1] or ''}\\{row[match.start(2) :]}" if match else row
 
 
 def _longest_run(text: str) -> int:
