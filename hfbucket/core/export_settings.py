@@ -27,9 +27,7 @@ def manifest_fields(settings: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         settings: as `core.settings.content_settings` gives them.
     """
-    groups = {
-        field: {key: settings[name] for key, name in group.items()} for field, group in _GROUPS.items()
-    }
+    groups = {field: {key: settings[name] for key, name in group.items()} for field, group in _GROUPS.items()}
     seed = settings["shuffle"]
     return {
         **{name: settings[name] for name in _PLAIN},

@@ -89,9 +89,7 @@ def sample_row(
         captions: one per variant, None where there is none.
     """
     known = [
-        {"variant": variant, "text": text}
-        for variant, text in zip(variants, captions, strict=True)
-        if text is not None
+        {"variant": variant, "text": text} for variant, text in zip(variants, captions, strict=True) if text is not None
     ]
     return {
         **{name: metadata[name] for name in _FROM_METADATA},

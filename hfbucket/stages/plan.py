@@ -1,0 +1,147 @@
+"""The plan stage: reads the index piece by piece, refuses what a build could not mean, and makes the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from hfbucket.config import Config
+from hfbucket.core.buckets import SDXL, Bucket, Protos, parse_protos, scaled_buckets
+from hfbucket.core.events import OnEvent, Progress, ignore
+from hfbucket.core.geometry import Int64s
+from hfbucket.core.hashing import sha256_of
+from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
+from hfbucket.core.plan import Plan
+from hfbucket.core.planning import plan_rows, repeats
+from hfbucket.core.rows import COLUMNS, Rows
+from hfbucket.core.settings import content_settings
+from hfbucket.errors import ConfigError, SourceError
+from hfbucket.io import store
+from hfbucket.io.index_files import Index
+
+_SHOWN = 3  # image_ids in a message
+
+
+def read_protos(config: Config) -> Protos:
+    """Return the proto table that `config.protos` names.
+
+    Raises:
+        ConfigError: it is no known name and no file with one WxH a line.
+    """
+    if config.protos == "sdxl":
+        return SDXL
+    try:
+        text = store.read_bytes(config.protos).decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"protos must be sdxl or a file with one WxH a line, got {config.protos!r}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"protos: {config.protos} cannot be read: {error}") from None
+    try:
+        return parse_protos(text)
+    except ConfigError as error:
+        raise ConfigError(f"{config.protos}: {error}") from None
+
+
+def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Plan:
+    """Return what becomes of every row of an index.
+
+    Raises:
+        ConfigError: the bucket settings leave no bucket.
+        SourceError: the sources are empty, two inputs share an image_id, captions are missing, or nothing would be
+            exported; says what to do.
+    """
+    protos = read_protos(config)
+    buckets = scaled_buckets(config.base, protos, config.divisible)
+    if index.rows == 0:
+        named = ", ".join(source.url for source in index.sources)
+        raise SourceError(f"no images in {named}; check the path, or force how it is read with --source-type")
+    rows = _read(index, config, on_event)
+    if config.duplicate_ids == "error":
+        _check_ids(index, rows)
+    _check_captions(index, rows, config)
+    plan = plan_rows(rows, buckets, config, plan_id=plan_id(index, config, protos))
+    if not np.any(plan.outcome == EXPORTED):
+        _refuse_nothing(rows, plan, config)
+    return plan
+
+
+def plan_id(index: Index, config: Config, protos: Protos) -> str:
+    """Return 16 hex digits of what decides a plan: the content settings, and every source's name and index hash."""
+    sources = [
+        {"name": source.name, "index_sha256": index.source_sha256(number)}
+        for number, source in enumerate(index.sources)
+    ]
+    return sha256_of({"settings": content_settings(config, protos), "sources": sources})[:16]
+
+
+def _read(index: Index, config: Config, on_event: OnEvent) -> Rows:
+    rows = Rows.empty(index.rows)
+    for start, piece in index.groups(*COLUMNS):
+        rows.put(start, piece, config)
+        on_event(Progress(stage="plan", done=start + piece.num_rows, total=index.rows, unit="images"))
+    return rows
+
+
+def _check_ids(index: Index, rows: Rows) -> None:
+    again, first = repeats(rows.words)
+    if len(again) == 0:
+        return
+    pair = np.array([first[0], again[0]], dtype=np.int64)
+    inputs = index.take(pair, ("image_id", "archive", "member")).to_pylist()
+    sources = [index.sources[index.units[unit].unit.source] for unit in index.unit_of(pair).tolist()]
+    places = [
+        f"{source.url}: {'/'.join(part for part in (entry['archive'], entry['member']) if part)}"
+        for source, entry in zip(sources, inputs, strict=True)
+    ]
+    remedy = "take ids from a metadata column with --id-column"
+    if sources[0] is not sources[1]:
+        remedy = f"prefix the ids with a name of each source, as in first={sources[0].url} second={sources[1].url}"
+    others = f" ({len(again)} inputs repeat an image_id)" if len(again) > 1 else ""
+    raise SourceError(f"two inputs have the image_id {inputs[0]['image_id']!r}: {places[0]} and {places[1]}{others}; "
+                      f"{remedy}, or keep the first of each with --duplicate-ids first")  # fmt: skip
+
+
+def _check_captions(index: Index, rows: Rows, config: Config) -> None:
+    readable = rows.outcome == EXPORTED
+    without = np.flatnonzero(readable & (rows.caption_index < 0))
+    images = int(np.count_nonzero(readable))
+    if config.missing_caption == "error" and len(without):
+        raise SourceError(f"{len(without)} of {images} images have no caption, among them {_ids(index, without)}; "
+                          "--missing-caption error asks for one in each. " + _caption_help(index, config))  # fmt: skip
+    if config.missing_caption is None and 2 * len(without) > images:
+        raise SourceError(f"{len(without)} of {images} images have no caption. " + _caption_help(index, config))
+
+
+def _caption_help(index: Index, config: Config) -> str:
+    facts = [index.facts(number) for number in range(len(index.sources))]
+    keys = sorted({key for each in facts for key in each.meta_keys})
+    sidecars = sorted({extension for each in facts for extension in each.sidecars})
+    return (
+        f"Looked for {', '.join(config.variants)}; columns found: {', '.join(keys) or 'none'}; "
+        f"sidecar files found: {', '.join(sidecars) or 'none'}. Name the column with --caption-column NAME, keep "
+        "images without caption with --missing-caption empty, or leave them out with --missing-caption drop"
+    )
+
+
+def _ids(index: Index, rows: Int64s) -> str:
+    return ", ".join(map(repr, index.take(rows[:_SHOWN], ("image_id",))["image_id"].to_pylist()))
+
+
+def _refuse_nothing(rows: Rows, plan: Plan, config: Config) -> NoReturn:
+    counts = np.bincount(plan.outcome, minlength=len(OUTCOMES))
+    found = ", ".join(f"{counts[code]} {name}" for code, name in enumerate(OUTCOMES) if counts[code])
+    small = np.flatnonzero(plan.outcome == CODE["skipped_too_small"])
+    if len(small):
+        largest = small[np.argmax(rows.width[small].astype(np.int64) * rows.height[small])]
+        size = f"{rows.width[largest]}x{rows.height[largest]}"
+        raise SourceError(f"no image fits any bucket ({found}): the largest too small one has {size} pixels, at base "
+                          f"{min(config.base)} the buckets are {_range(plan.buckets)}; try a lower --base")  # fmt: skip
+    raise SourceError(f"nothing would be exported: of {len(rows.outcome)} images {found}")
+
+
+def _range(buckets: Sequence[Bucket]) -> str:
+    lowest = [bucket for bucket in buckets if bucket.base == buckets[-1].base]
+    widest, tallest = max(lowest, key=lambda b: b.w), max(lowest, key=lambda b: b.h)
+    return f"{widest.w}x{widest.h} to {tallest.w}x{tallest.h}"
