@@ -41,3 +41,7 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+# load_dataset("bucketed_shards", …) works from now on.
+importlib.import_module("hfbucket.load.registration").register()

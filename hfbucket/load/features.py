@@ -1,0 +1,102 @@
+"""What the columns are in Hugging Face datasets, and the image type that crops when it decodes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+import datasets
+import pyarrow as pa
+from datasets.features.features import register_feature
+
+from hfbucket.config import Config
+from hfbucket.core.geometry import Geometry
+from hfbucket.load.samples import GEOMETRY
+
+_WHOLE: Final = dict.fromkeys(GEOMETRY)
+
+
+@dataclass
+class CroppedImage(datasets.Image):  # type: ignore[misc]  # datasets is untyped
+    """An image whose source bytes are kept and whose resize and crop happen when it is decoded.
+
+    Stored as the bytes and six integers beside them, so nothing is encoded a second time, a cache on disk is as small
+    as the shards, and samples that are skipped, shuffled or filtered away are never decoded. Decoding gives the very
+    pixels that re-encoding would hand to its encoder. An image without geometry, such as one a `map` returned, is
+    given as it is. `cast_column("image", datasets.Image())` turns it into the plain type: the whole source image.
+
+    Args:
+        max_pixels: images with more pixels are refused before they are decoded.
+    """
+
+    max_pixels: int = Config().max_pixels
+    pa_type: ClassVar[Any] = pa.struct(
+        {"bytes": pa.binary(), "path": pa.string(), **{name: pa.int32() for name in GEOMETRY}}
+    )
+    _type: str = field(default="CroppedImage", init=False, repr=False)
+
+    def encode_example(self, value: Any) -> dict[str, Any]:  # noqa: ANN401 (whatever datasets.Image accepts)
+        """Return the storage of one image: bytes, path and geometry."""
+        if isinstance(value, dict) and value.get("bytes") is not None:
+            return {"bytes": value["bytes"], "path": value.get("path"), **{name: value.get(name) for name in GEOMETRY}}
+        return {**super().encode_example(value), **_WHOLE}
+
+    def decode_example(self, value: Any, token_per_repo_id: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+        """Return the resized and cropped RGB image, a `PIL.Image.Image` of the bucket's size.
+
+        Raises:
+            SampleError: the bytes cannot be decoded.
+        """
+        if not (self.decode and isinstance(value, dict) and value.get("resized_w")):
+            return super().decode_example(value, token_per_repo_id)
+        from hfbucket.io.images.decode import decode_rgb
+        from hfbucket.io.images.encode import fit
+
+        geometry = Geometry(**{name: value[name] for name in GEOMETRY})
+        image = fit(decode_rgb(value["bytes"], max_pixels=self.max_pixels).image, geometry)
+        return image.convert(self.mode) if self.mode and self.mode != image.mode else image
+
+    def cast_storage(self, storage: pa.Array) -> pa.StructArray:
+        """Return the array as this type's storage; what has no geometry is a whole image."""
+        known = {f.name for f in storage.type} if pa.types.is_struct(storage.type) else set()
+        numbers = {
+            name: storage.field(name).cast(pa.int32()) if name in known else pa.nulls(len(storage), pa.int32())
+            for name in GEOMETRY
+        }
+        return self._joined(datasets.Image().cast_storage(storage), numbers)
+
+    def embed_storage(self, storage: pa.StructArray, *args: Any, **kwargs: Any) -> pa.StructArray:  # noqa: ANN401
+        """Return the storage with the bytes of images that were given as paths."""
+        numbers = {name: storage.field(name) for name in GEOMETRY}
+        plain = datasets.Image().cast_storage(storage)
+        return self._joined(datasets.Image().embed_storage(plain, *args, **kwargs), numbers)
+
+    def _joined(self, image: pa.StructArray, numbers: dict[str, pa.Array]) -> pa.StructArray:
+        arrays = [image.field("bytes"), image.field("path"), *numbers.values()]
+        return pa.StructArray.from_arrays(arrays, fields=list(self.pa_type), mask=image.is_null())
+
+
+def features_of(
+    columns: Sequence[str], *, crop: bool, decode: bool, max_pixels: int | None = None
+) -> datasets.Features:
+    """Return the features of the columns.
+
+    Args:
+        crop: images are source bytes with geometry beside them.
+        decode: images come as PIL images; else as a dict with their bytes.
+        max_pixels: the limit the export was built with.
+    """
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
+    image = CroppedImage(decode=decode, **limit) if crop else datasets.Image(decode=decode)
+    types = {"image": image, "meta": datasets.Json()}
+    texts = {"caption", "key", "image_id", "bucket_id", "caption_variant"}
+    return datasets.Features(
+        {name: types.get(name) or datasets.Value("string" if name in texts else "int32") for name in columns}
+    )
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # "experimental": the one way to name a feature type
+    register_feature(CroppedImage, "CroppedImage")  # so that features which were saved are found again

@@ -1,0 +1,69 @@
+"""Where an export lies: a folder, a dataset repository or Storage Bucket of the Hub, or any fsspec URL."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from hfbucket.core.keys import MANIFEST
+from hfbucket.errors import ConfigError, SourceError
+
+_HUB_DATASET = re.compile(r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?P<rest>/.*)?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Location:
+    """The folder of an export, without a trailing slash; repository and commit where it is one of the Hub."""
+
+    url: str
+    repo_id: str | None = None
+    commit: str | None = None
+
+
+def locate(
+    path_or_repo: str | os.PathLike[str], revision: str | None = None, token: str | bool | None = None
+) -> Location:
+    """Return where an export lies. A folder that exists wins over a repository of the same name, as in `datasets`.
+
+    Args:
+        path_or_repo: a folder (or its manifest.json), `user/name` of a dataset on the Hub, `buckets/user/name/folder`
+            of a Storage Bucket, or any fsspec URL (`hf://datasets/user/name@revision/folder`, `s3://...`).
+        revision: branch, tag or commit of a dataset repository.
+
+    Raises:
+        ConfigError: `revision` is given for what has none.
+        SourceError: nothing is found there.
+    """
+    path = os.fspath(path_or_repo).removesuffix(MANIFEST).rstrip("/") or "/"
+    match = _HUB_DATASET.fullmatch(path)
+    if match is None and "://" not in path:
+        if os.path.isdir(path):
+            return _without_revision(os.path.abspath(path), revision)
+        if path.startswith("buckets/"):
+            return _without_revision(f"hf://{path}", revision)
+        match = _HUB_DATASET.fullmatch(f"hf://datasets/{path}") if path.count("/") == 1 else None
+    if match is not None:
+        return _repository(match["repo_id"], match["rest"] or "", _one(match["revision"], revision), token)
+    if "://" in path:
+        return _without_revision(path, revision)
+    raise SourceError(f"{path}: no such folder, and not the name of a dataset on the Hub, which is user/name")
+
+
+def _repository(repo_id: str, rest: str, revision: str | None, token: str | bool | None) -> Location:
+    from hfbucket.io.hub import dataset_commit
+
+    commit = dataset_commit(repo_id, revision, token)
+    return Location(url=f"hf://datasets/{repo_id}@{commit}{rest}", repo_id=repo_id, commit=commit)
+
+
+def _one(in_path: str | None, given: str | None) -> str | None:
+    if in_path and given and in_path != given:
+        raise ConfigError(f"revision must be given once, got {in_path!r} in the path and {given!r}")
+    return in_path or given
+
+
+def _without_revision(url: str, revision: str | None) -> Location:
+    if revision is not None:
+        raise ConfigError(f"revision is for dataset repositories on the Hub, got {revision!r} for {url}")
+    return Location(url=url)
