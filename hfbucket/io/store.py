@@ -118,9 +118,9 @@ def glob(root: str, pattern: str) -> list[bytes]:
         return sorted(os.fsencode(name).rstrip(b"/") for name in found)
     fs, path = _filesystem(root)
     start = len(path.rstrip("/")) + 1
-    found = (name[start:] for name in fs.glob(path.rstrip("/") + "/" + pattern))
+    names = (name[start:] for name in fs.glob(path.rstrip("/") + "/" + pattern))
     hidden_wanted = _hidden(pattern)
-    return sorted(name.encode("utf-8") for name in found if hidden_wanted or not _hidden(name))
+    return sorted(name.encode("utf-8") for name in names if hidden_wanted or not _hidden(name))
 
 
 def read_bytes(url: str) -> bytes:
