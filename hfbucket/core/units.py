@@ -28,12 +28,13 @@ class FileEntry:
 
     #: Path below the root as raw bytes (a name may not be UTF-8).
     path: bytes
+    #: -1 where metadata names the file, or a link stands for it, but it is not there.
     size_bytes: int
     mtime_ns: int
     #: Same-stem sidecars that exist, as paths below the root: caption text and JSON metadata.
     text: bytes | None = None
     json: bytes | None = None
-    #: Row of a metadata.jsonl / .csv / .parquet that names this file, as canonical JSON.
+    #: Row of a metadata.jsonl / .csv / .parquet that names this file, as JSON.
     row: str | None = None
 
 
@@ -51,6 +52,8 @@ class Unit:
     size_bytes: int
     #: Changes whenever the bytes may have: mtime_ns of a local file, etag or checksum of a remote one.
     version: str
+    #: Of a local container; 0 for others.
+    mtime_ns: int = 0
     entries: tuple[FileEntry, ...] = ()
 
 

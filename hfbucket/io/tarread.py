@@ -36,9 +36,11 @@ class Member(NamedTuple):
 
 
 class ByteSource(Protocol):
-    """What a tar is read from; `size_bytes` is None where only reading tells."""
+    """What a tar is read from."""
 
-    size_bytes: int | None
+    @property
+    def size_bytes(self) -> int | None:
+        """How many bytes there are; None where only reading tells."""
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on."""
@@ -129,13 +131,13 @@ def members(file: ByteSource, notes: list[str]) -> Iterator[Member]:
         if header is None:
             if position == 0:
                 raise SourceError("is no tar: its first 512 bytes are no tar header")
-            notes.append(f"is damaged at byte {position}: members after it are not used")
+            notes.append(f"is damaged at byte {position}: the rest is not used")
             return
         kind, size_bytes, name = header
         position += BLOCK
         if kind in b"LKxXg":
             if size_bytes > _LONGEST_NAME_BYTES:
-                notes.append(f"is damaged at byte {position}: a name of {size_bytes} bytes; members after it are not used")
+                notes.append(f"is damaged at byte {position} (a name of {size_bytes} bytes): the rest is not used")
                 return
             _extend(common if kind == b"g" else extra, kind, file.pread(position, size_bytes))
             position += _padded(size_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hfbucket.core.keys import text_of
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
@@ -36,6 +37,7 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) ->
                     prefix=spec.prefix,
                     size_bytes=file.size_bytes,
                     version=file.version,
+                    mtime_ns=file.mtime_ns,
                 )
             )
         else:
@@ -53,9 +55,8 @@ def files_of(url: str) -> tuple[str, frozenset[bytes], list[store.FileInfo]]:
     if kind == "folder":
         return url, frozenset(), store.walk(url)
     if kind == "file":
-        root, _, name = url.rpartition("/")
-        path = store.name_bytes(root, name)
-        return root or "/", frozenset({path}), [store.info(url, path)]
+        root, path = store.split_name(url)
+        return root, frozenset({path}), [store.info(url, path)]
     root, pattern = store.split_glob(url)
     if pattern is None:
         return url, frozenset(), []
@@ -64,8 +65,9 @@ def files_of(url: str) -> tuple[str, frozenset[bytes], list[store.FileInfo]]:
     for path in store.glob(root, pattern):
         matched = store.join(root, path)
         if store.kind_of(matched) == "folder":
-            below = ((path + b"/" + file.path, file) for file in store.walk(matched))
-            found.update((place, store.moved(file, place)) for place, file in below)
+            for file in store.walk(matched):
+                place = path + b"/" + file.path
+                found[place] = replace(file, path=place)
         else:
             named.add(path)
             found[path] = store.info(matched, path)

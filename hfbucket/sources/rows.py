@@ -94,9 +94,9 @@ class Rows:
         """Count files or members that are no images and belong to none."""
         self._ignored[extension] += count
 
-    def note(self, text: str) -> None:
-        """Keep something a user should be told once; it begins with the unit's name."""
-        self._notes.add(f"{self._unit.name} {text}")
+    def note(self, text: str, *, name: str | None = None) -> None:
+        """Keep something a user should be told once, about the file `name` or the unit."""
+        self._notes.add(f"{name or self._unit.name} {text}")
 
     def finish(self) -> tuple[pa.Table, UnitFacts]:
         """Return the rows, schema INDEX, and the facts."""

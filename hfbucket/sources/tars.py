@@ -64,7 +64,7 @@ def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
     return rows.finish()
 
 
-def read_rows(unit: Unit, rows: pa.Table) -> Iterator[tuple[int, bytes]]:
+def read_rows(unit: Unit, rows: pa.Table, config: Config) -> Iterator[tuple[int, bytes]]:
     """Yield (number in `rows`, bytes) of images, in the order they lie in the tar.
 
     Args:
@@ -92,7 +92,6 @@ class _Scan:
 
     def __init__(self, unit: Unit, config: Config, rows: Rows, file: RandomFile | ForwardFile) -> None:
         self._unit, self._config, self._rows, self._file = unit, config, rows, file
-        self._mtime_ns = int(unit.version.rpartition("-")[2]) if unit.version.count("-") == 1 else 0
         self._sample = _Sample("")
         self._with_image: set[str] = set()
         self._without_image: set[str] = set()
@@ -132,7 +131,7 @@ class _Scan:
             path=None,
             offset=member.offset,
             size_bytes=member.size_bytes,
-            mtime_ns=self._mtime_ns,
+            mtime_ns=self._unit.mtime_ns,
         )
 
     def _look(self, member: Member, name: str) -> dict[str, Any]:
