@@ -67,6 +67,8 @@ class UnitFacts:
     ignored_members: int = 0
     #: Every metadata column or JSON key seen, sorted.
     meta_keys: tuple[str, ...] = ()
+    #: Those of them that some row's `meta` has: no captions, no positions on the globe; sorted.
+    kept_keys: tuple[str, ...] = ()
     #: Sidecar extensions seen and how often.
     sidecars: Mapping[str, int] = field(default_factory=dict)
     #: What a user should be told once: "00002.tar ends inside member 0000203.jpg", sorted, unique.
@@ -78,6 +80,7 @@ class UnitFacts:
             ignored=_sum(self.ignored, other.ignored),
             ignored_members=self.ignored_members + other.ignored_members,
             meta_keys=tuple(sorted({*self.meta_keys, *other.meta_keys})),
+            kept_keys=tuple(sorted({*self.kept_keys, *other.kept_keys})),
             sidecars=_sum(self.sidecars, other.sidecars),
             notes=tuple(sorted({*self.notes, *other.notes})),
         )
