@@ -18,6 +18,8 @@ _ROUNDS: Final = 3
 _PAUSE_S: Final = 2.0
 """Before the second round; twice as long before the third."""
 
+_GO_ON: Final = "what is done stays done: run the same command again to go on"
+
 _HOPELESS: Final = {
     errno.ENOSPC: "the disk is full",
     getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up",
@@ -63,57 +65,65 @@ def run_rounds(
     Raises:
         BuildError: a task failed for good; what other tasks did stays.
     """
-    total = done + sum(counts)
-    numbers = list(range(len(tasks)))
+    counter = _Counter(stage, done, done + sum(counts), on_event)
+    left = list(range(len(tasks)))
     for attempt in range(_ROUNDS):
-        counter = _Counter(stage, done, total, on_event)
-        failures: dict[int, Failure] = {}
-        of_task = {id(tasks[number]): number for number in numbers}
-        results = map_tasks(
-            function, [tasks[n] for n in numbers], workers=workers, on_progress=lambda task, n: counter.at(id(task), n)
-        )
-        for task, result in results:
-            number = of_task[id(task)]
-            if not isinstance(result, Failure):
-                counter.finish(id(task), counts[number])
-            elif result.final:
-                raise BuildError(f"{result.reason}; what is done stays done: run the same command again to go on")
-            else:
-                failures[number] = result
+        failures = _run_round(function, [tasks[n] for n in left], [counts[n] for n in left], workers, counter)
         if not failures:
             return
-        numbers, done = sorted(failures), counter.finished
-        reason = failures[numbers[0]].reason
+        left = [left[n] for n in sorted(failures)]
+        reason = failures[min(failures)].reason
         if attempt + 1 < _ROUNDS:
-            text = f"{len(numbers)} of {len(of_task)} tasks failed and are tried again: {reason}"
-            on_event(Notice(level="warning", text=text))
+            on_event(Notice(level="warning", text=f"{len(left)} tasks of {stage} failed and are tried again: {reason}"))
             time.sleep(_PAUSE_S * 2**attempt)
-    raise BuildError(
-        f"{len(numbers)} tasks failed {_ROUNDS} times, the first because: {reason}; "
-        "what is done stays done: run the same command again to go on"
-    )
+    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, the first because: {reason}; {_GO_ON}")
+
+
+def _run_round(
+    function: Callable[[T], object], tasks: Sequence[T], counts: Sequence[int], workers: int, counter: _Counter
+) -> dict[int, Failure]:
+    """Run tasks once; return those that failed, by number.
+
+    Raises:
+        BuildError: a task failed for good.
+    """
+    failures: dict[int, Failure] = {}
+    number_of = {id(task): number for number, task in enumerate(tasks)}
+    for task, result in map_tasks(function, tasks, workers=workers, on_progress=counter.at):
+        if not isinstance(result, Failure):
+            counter.finish(task, counts[number_of[id(task)]])
+        elif result.final:
+            raise BuildError(f"{result.reason}; {_GO_ON}")
+        else:
+            counter.drop(task)
+            failures[number_of[id(task)]] = result
+    return failures
 
 
 class _Counter:
     """Adds up what finished tasks and those at work have done."""
 
     def __init__(self, stage: str, finished: int, total: int, on_event: OnEvent) -> None:
-        self.finished = finished
+        self._finished = finished
         self._stage, self._total, self._on_event = stage, total, on_event
         self._at_work: dict[int, int] = {}
         self._tell()
 
-    def at(self, task: int, count: int) -> None:
+    def at(self, task: object, count: int) -> None:
         """Take how far a task is."""
-        self._at_work[task] = count
+        self._at_work[id(task)] = count
         self._tell()
 
-    def finish(self, task: int, count: int) -> None:
+    def finish(self, task: object, count: int) -> None:
         """Take that a task is done."""
-        self._at_work.pop(task, None)
-        self.finished += count
+        self._at_work.pop(id(task), None)
+        self._finished += count
         self._tell()
+
+    def drop(self, task: object) -> None:
+        """Take that a task came to nothing."""
+        self._at_work.pop(id(task), None)
 
     def _tell(self) -> None:
-        done = self.finished + sum(self._at_work.values())
+        done = self._finished + sum(self._at_work.values())
         self._on_event(Progress(stage=self._stage, done=min(done, self._total), total=self._total, unit="images"))

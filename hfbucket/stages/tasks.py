@@ -34,9 +34,7 @@ WRITER: Final = 1
 GATHER_ROWS: Final = 131_072
 """Rows taken from the index at once, captions and metadata included."""
 
-_FROM_INDEX: Final = tuple(
-    name for name in TASKS.names if name in INDEX.names and name not in ("source_w", "source_h")
-) + ("width", "height")
+_FROM_INDEX: Final = (*(name for name in TASKS.names if name in INDEX.names), "width", "height")
 _FROM_PLAN: Final = ("resized_w", "resized_h", "crop_left", "crop_top", "encode", "caption_index")
 _PLACES: Final = frozenset({"digest", "path", "offset", "unit", "source"})
 """What says where bytes lie, and what follows from other columns: no part of a task's identity."""
