@@ -125,9 +125,7 @@ class _Folder:
         notes = [*self._notes]
         if records:
             notes.append(f"{records} records of img2dataset lie beside its shards: every image has its own .json")
-        return UnitFacts(
-            ignored=dict(sorted(ignored.items())), ignored_members=odd, notes=tuple(sorted({*notes}))
-        )
+        return UnitFacts(ignored=dict(sorted(ignored.items())), ignored_members=odd, notes=tuple(sorted({*notes})))
 
     def _is_image(self, file: store.FileInfo) -> bool:
         extension = extension_of(text_of(file.path))
