@@ -6,7 +6,6 @@ Tar headers, geometry and metadata are made here a second time, so that a mistak
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -14,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageDraw, features
+from PIL import Image, ImageDraw
 
-from hfbucket import schemas
+from hfbucket import __version__, schemas
 from hfbucket.core.manifest import (
     BucketEntry,
     Captions,
@@ -36,6 +34,8 @@ from hfbucket.core.manifest import (
 from hfbucket.core.manifest_json import seal
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.statistics import sample_statistics
+from hfbucket.io.cards import render_card
+from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import write_manifest
 
 CREATED: Final = "2026-01-02T03:04:05Z"
@@ -291,9 +291,7 @@ def write_table(path: Path, file: str, table: pa.Table) -> SampleTable:
 
 def write_card(path: Path, manifest: Manifest) -> None:
     """Write README.md as the package renders it."""
-    if importlib.util.find_spec("hfbucket.io.cards") is not None:
-        cards = importlib.import_module("hfbucket.io.cards")
-        (path / "README.md").write_text(cards.render_card(manifest), encoding="utf-8")
+    (path / "README.md").write_text(render_card(manifest), encoding="utf-8")
 
 
 def _manifest(
@@ -312,9 +310,7 @@ def _manifest(
     seen = sum(summary.values())
     return Manifest(
         format=format,
-        generator=Generator(
-            name="hfbucket", version="0.1.0", pillow=PIL.__version__, libjpeg=features.version_codec("jpg")
-        ),
+        generator=Generator(name="hfbucket", version=__version__, **versions()),
         image_mode=image_mode,
         base_resolutions=tuple(bases),
         divisible=divisible,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
@@ -14,7 +14,7 @@ from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest import FORMATS, BucketEntry, Manifest, SampleTable, Shard, Size
 from hfbucket.errors import FormatError, UnsupportedVersionError
 
-__all__ = ["GENERATOR", "content_sha256", "from_dict", "is_ours", "safe_file", "seal", "to_dict"]
+__all__ = ["GENERATOR", "content_sha256", "from_dict", "is_ours", "safe_file", "seal", "to_dict", "with_listed_shards"]
 
 GENERATOR: Final = "hfbucket"
 """`generator.name` of what this package writes; other exports of the family are read liberally."""
@@ -52,6 +52,18 @@ def seal(manifest: Manifest) -> Manifest:
     """Return the manifest with `content_sha256` and `export_id` as its content asks."""
     digest = content_sha256(manifest)
     return replace(manifest, content_sha256=digest, export_id=digest[:16])
+
+
+def with_listed_shards(manifest: Manifest, files: Iterable[str]) -> Manifest:
+    """Return the manifest with the tars of a listing as shards of the buckets that have images but name none."""
+    tars = sorted((file for file in files if file.endswith(".tar")), key=lambda file: file.encode("utf-8"))
+    listed = {
+        name: tuple(Shard(file=file) for file in tars if file.rpartition("/")[0] == f"buckets/{name}")
+        for name, entry in manifest.buckets.items()
+        if entry.count and not entry.shards
+    }
+    entries = {n: replace(e, shards=listed[n]) if n in listed else e for n, e in manifest.buckets.items()}
+    return replace(manifest, buckets=entries) if listed else manifest
 
 
 def is_ours(manifest: Manifest) -> bool:

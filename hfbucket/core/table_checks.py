@@ -1,0 +1,205 @@
+"""The promises of the sample tables and the ledger: against the shards, the manifest and the bucket law."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbucket.core.assign import assign
+from hfbucket.core.buckets import Bucket
+from hfbucket.core.hashing import canonical_json
+from hfbucket.core.keys import digest_of
+from hfbucket.core.manifest import Manifest
+from hfbucket.core.outcomes import CODE, OUTCOMES
+from hfbucket.core.problems import Problem, problem
+from hfbucket.core.statistics import Statistics
+
+__all__ = [
+    "KEY_BYTES", "TOTALS_COLUMNS", "check_ledger", "check_order", "check_rows", "check_totals", "duplicate_keys",
+    "key_bytes", "misplaced",
+]  # fmt: skip
+
+KEY_BYTES: Final = 16
+"""A key as bytes: half of its 32 hex digits."""
+
+TOTALS_COLUMNS: Final = (
+    "image_id", "shard", "bucket_id", "image_mode", "caption", "caption_variant", "w", "h", "source_w", "source_h",
+    "resized_w", "resized_h",
+)  # fmt: skip
+"""The columns of the sample tables that totals are taken over."""
+
+_COMPARED: Final = (
+    "key", "image_id", "bucket_id", "base_resolution", "jpg_offset", "jpg_size", "txt_offset", "txt_size",
+    "json_offset", "json_size", "w", "h", "jpeg", "image_mode", "caption_variant", "caption_selector_index",
+    "caption_source_id", "source_w", "source_h", "resized_w", "resized_h", "crop_left", "crop_top", "source_sha256",
+    "source_split", "source_archive", "source_member",
+)  # fmt: skip
+
+
+def key_bytes(key: str) -> bytes:
+    """Return 16 bytes that stand for a key, also for the keys of other tools."""
+    try:
+        raw = bytes.fromhex(key)
+    except ValueError:
+        raw = b""
+    return raw if len(raw) == KEY_BYTES else digest_of(key)[:KEY_BYTES]
+
+
+def check_rows(
+    rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], *, file: str
+) -> Iterator[Problem]:
+    """Yield where the rows of one shard differ from what stands in the shard.
+
+    Args:
+        rows: of the sample tables, in their order.
+        found: per sample in the shard: its metadata, `key`, the places of its members, and `text`, its caption.
+    """
+    if len(rows) != len(found):
+        yield problem("samples", f"the sample tables have {len(rows)} rows of its {len(found)} samples", file=file)
+    for row, sample in zip(rows, found, strict=False):
+        key = sample["key"]
+        if row["key"] != key:
+            yield problem("samples", f"the sample tables have {row['key']} in the place of {key}", file=file, key=key)
+            return
+        for name in _COMPARED:
+            if name in sample and row[name] != sample[name]:
+                message = f"{name} is {row[name]!r:.80} in the sample tables, {sample[name]!r:.80} in the shard"
+                yield problem("samples", message, file=file, key=key)
+        yield from _row_texts(row, sample, file)
+
+
+def _row_texts(row: Mapping[str, Any], sample: Mapping[str, Any], file: str) -> Iterator[Problem]:
+    key = sample["key"]
+    if (row["caption"] or "") != sample["text"]:
+        message = f"caption is {row['caption']!r:.80} in the sample tables, {sample['text']!r:.80} in {key}.txt"
+        yield problem("samples", message, file=file, key=key)
+    if row["meta"] != canonical_json(sample.get("meta")):
+        yield problem("samples", "meta differs between the sample tables and the shard", file=file, key=key)
+    variants = {entry["variant"]: entry["text"] for entry in row["captions"] or ()}
+    if row["caption_variant"] is not None and variants.get(row["caption_variant"]) != row["caption"]:
+        message = f"captions do not hold the selected variant {row['caption_variant']!r} as it was written"
+        yield problem("samples", message, file=file, key=key)
+
+
+def check_order(shard: pa.ChunkedArray, offset: pa.ChunkedArray, file: str) -> Iterator[Problem]:
+    """Yield where a sample table is not sorted by shard and offset."""
+    if len(shard) < 2:
+        return
+    before, after = shard.slice(0, len(shard) - 1), shard.slice(1)
+    ahead = pc.less(offset.slice(0, len(offset) - 1), offset.slice(1))
+    sorted_here = pc.or_(pc.less(_utf8(before), _utf8(after)), pc.and_(pc.equal(before, after), ahead))
+    row = pc.index(sorted_here, False).as_py()
+    if row >= 0:
+        yield problem("samples", f"must be sorted by shard and offset, row {row + 1} is not", file=file)
+
+
+def _utf8(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.binary())
+
+
+def check_totals(manifest: Manifest, totals: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield where the manifest counts other than the sample tables.
+
+    Args:
+        totals: `modes`, `variants`: how many samples have each; `statistics`: of all samples.
+    """
+    statistics = totals["statistics"]
+    if isinstance(statistics, Statistics) and statistics.to_dict() != manifest.statistics:
+        yield problem("statistics", f"statistics must be {json.dumps(statistics.to_dict())[:200]}… by the samples")
+    for variant in manifest.captions.variants:
+        if totals["variants"][variant.name] != variant.images_selected:
+            counts = f"{variant.images_selected} images, the samples have {totals['variants'][variant.name]}"
+            yield problem("sums", f"captions: variant {variant.name!r} is selected for {counts}")
+    unknown = totals["variants"].keys() - {variant.name for variant in manifest.captions.variants} - {None}
+    if unknown:
+        yield problem("sums", f"captions lack the variants {', '.join(sorted(unknown))} that samples have")
+    reencoded = totals["modes"]["reencode_jpeg"]
+    stated = manifest.reencoded_in_passthrough or 0
+    if manifest.image_mode == "passthrough_jpeg" and reencoded != stated:
+        yield problem("sums", f"reencoded_in_passthrough is {stated}, the samples have {reencoded}")
+
+
+def misplaced(manifest: Manifest, table: pa.Table) -> Iterator[Problem]:
+    """Yield samples that lie in another bucket than the law gives them (FORMAT section 3).
+
+    Where rare buckets were dissolved the law depends on the whole plan, and is not asked here.
+    """
+    rule = manifest.bucket_rule
+    if rule.get("rare") != "keep" or not table.num_rows:
+        return
+    protos = {(int(w), int(h)): place for place, (w, h) in enumerate(rule["protos"])}
+    entries = sorted(
+        manifest.buckets.items(),
+        key=lambda item: (-item[1].base_resolution, protos.get((item[1].proto.w, item[1].proto.h), len(protos))),
+    )
+    buckets = [
+        Bucket(bucket_id=i, base=e.base_resolution, proto_w=e.proto.w, proto_h=e.proto.h, w=e.scaled.w, h=e.scaled.h)
+        for i, e in entries
+    ]
+    w, h = (np.asarray(table.column(name).to_numpy(), dtype=np.int64) for name in ("source_w", "source_h"))
+    sizes, of_row = np.unique(np.stack([w, h]), axis=1, return_inverse=True)
+    max_crop = Fraction(str(rule.get("max_crop", 1)))
+    chosen = assign(sizes[0], sizes[1], buckets, metric=str(rule.get("metric")), max_crop=max_crop).bucket
+    names = pa.array([*(bucket.bucket_id for bucket in buckets), None])
+    law = names.take(pa.array(np.where(chosen < 0, len(buckets), chosen)[of_row.reshape(-1)]))
+    wrong = pc.invert(pc.fill_null(pc.equal(table.column("bucket_id"), pa.chunked_array([law])), False))
+    for row in np.flatnonzero(wrong.to_numpy(zero_copy_only=False))[:100]:
+        image_id, shard = (table.column(name)[row].as_py() for name in ("image_id", "shard"))
+        expected = law[row].as_py() or "no bucket"
+        message = f"{image_id!r:.200} of {w[row]}x{h[row]} pixels belongs into {expected} by the bucket law"
+        yield problem("bucket", message, file=shard, key=digest_of(image_id)[:KEY_BYTES].hex())
+
+
+def duplicate_keys(keys: bytes, shards: Sequence[str], counts: Sequence[int]) -> Iterator[Problem]:
+    """Yield the keys that stand in the export more than once.
+
+    Args:
+        keys: 16 bytes each, shard after shard.
+        counts: keys of each of `shards`.
+    """
+    column: npt.NDArray[np.bytes_] = np.frombuffer(keys, dtype=f"S{KEY_BYTES}")
+    order = np.argsort(column, kind="stable")
+    again = np.flatnonzero(column[order[1:]] == column[order[:-1]])
+    ends = np.cumsum(np.asarray(counts, dtype=np.int64))
+    for at in again[:100]:
+        first, second = int(order[at]), int(order[at + 1])
+        one, other = (shards[int(np.searchsorted(ends, place, side="right"))] for place in (first, second))
+        key = keys[second * KEY_BYTES : (second + 1) * KEY_BYTES].hex()
+        yield problem("duplicate_key", f"stands in {one} and again in {other}", file=other, key=key)
+
+
+def check_ledger(
+    manifest: Manifest, outcomes: Counter[str], exported: npt.NDArray[np.bytes_], keys: npt.NDArray[np.bytes_]
+) -> Iterator[Problem]:
+    """Yield where the ledger does not add up, or names other exported images than there are.
+
+    Args:
+        outcomes: rows of each outcome.
+        exported: key bytes of the rows that say `images_exported`, S16.
+        keys: key bytes of the samples, S16.
+    """
+    file = "ledger"
+    unknown = sorted(outcomes.keys() - CODE.keys())
+    if unknown:
+        yield problem("ledger", f"has outcomes that do not exist: {', '.join(unknown)}", file=file)
+    for name in OUTCOMES:
+        if outcomes[name] != manifest.summary.get(name, 0):
+            message = f"has {outcomes[name]} rows of {name}, the summary says {manifest.summary.get(name, 0)}"
+            yield problem("ledger", message, file=file)
+    names: npt.NDArray[np.bytes_] = np.unique(exported)
+    if len(names) != len(exported):
+        yield problem("ledger", f"names {len(exported) - len(names)} exported images twice", file=file)
+    for missing in np.setdiff1d(keys, names)[:10]:
+        key = missing.ljust(KEY_BYTES, b"\0").hex()
+        yield problem("ledger", "does not name an exported sample", file=file, key=key)
+    for extra in np.setdiff1d(names, keys)[:10]:
+        key = extra.ljust(KEY_BYTES, b"\0").hex()
+        yield problem("ledger", "names an image as exported that no shard holds", file=file, key=key)

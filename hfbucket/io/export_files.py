@@ -1,0 +1,94 @@
+"""The files of a finished export, on a disk or any fsspec store: what there is, and their bytes."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from hfbucket.io import store
+
+__all__ = ["ExportFile", "file_url", "list_files", "open_file", "viewed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportFile:
+    """One file below an export; bytes of its name that are no UTF-8 stand as \\xNN."""
+
+    path: str
+    size_bytes: int
+    #: A link, or something else that is no file of its own.
+    link: bool = False
+
+
+def list_files(export: str) -> dict[str, ExportFile]:
+    """Return every file below an export by its path there; hidden names are skipped, linked folders not entered.
+
+    The Hub's cache holds snapshots as links to its own blobs: these count as files.
+    """
+    if not store.is_local(export):
+        found = {file.path.decode("utf-8"): file.size_bytes for file in store.walk(export)}
+        return {name: ExportFile(path=name, size_bytes=size) for name, size in found.items()}
+    root = Path(store.local_path(export))
+    files = (_entry(root, Path(folder) / name) for folder, names in _folders(root) for name in names)
+    return {file.path: file for file in sorted(files, key=lambda file: file.path)}
+
+
+def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
+    for folder, below, names in os.walk(root):
+        linked = [name for name in below if os.path.islink(os.path.join(folder, name))]
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield folder, [name for name in (*names, *linked) if not name.startswith(".")]
+
+
+def _entry(root: Path, path: Path) -> ExportFile:
+    name = os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+    link = path.is_symlink() and not _is_blob(root, path)
+    if not path.is_file():
+        return ExportFile(path=name, size_bytes=0, link=True)
+    return ExportFile(path=name, size_bytes=path.stat().st_size, link=link)
+
+
+def _is_blob(root: Path, path: Path) -> bool:
+    """Return whether a link leads to a blob of the Hub cache's folder that holds this snapshot."""
+    absolute = root.resolve()
+    if "snapshots" not in absolute.parts:
+        return False
+    repo = Path(*absolute.parts[: absolute.parts.index("snapshots")])
+    return path.resolve().parent == repo / "blobs"
+
+
+def file_url(export: str, file: str) -> str:
+    """Return the url of a file below an export."""
+    return store.join(store.absolute(export), file.encode("utf-8"))
+
+
+def open_file(export: str, file: str) -> BinaryIO:
+    """Return a file below an export, opened for reading with seek.
+
+    Raises:
+        OSError: there is none.
+    """
+    return store.open_seekable(file_url(export, file))
+
+
+@contextmanager
+def viewed(export: str, file: str) -> Iterator[memoryview]:
+    """Give the bytes of a whole file: local ones are mapped, remote ones read.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    if not store.is_local(export):
+        yield memoryview(store.read_bytes(file_url(export, file)))
+        return
+    with open_file(export, file) as opened:
+        if os.fstat(opened.fileno()).st_size == 0:
+            yield memoryview(b"")
+            return
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+            yield view

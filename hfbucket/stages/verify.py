@@ -1,0 +1,266 @@
+"""Verify: every promise of an export, checked in one of three depths."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, get_args
+
+from hfbucket import __version__
+from hfbucket.core.checks import check_counts, check_foreign, check_manifest
+from hfbucket.core.events import OnEvent, Progress, ignore
+from hfbucket.core.keys import CARD, MANIFEST
+from hfbucket.core.manifest import Manifest, Shard
+from hfbucket.core.manifest_json import is_ours, with_listed_shards
+from hfbucket.core.problems import Lack, Problem, capped, merged, problem
+from hfbucket.core.sample_checks import Expected
+from hfbucket.core.table_checks import duplicate_keys
+from hfbucket.errors import ConfigError, FormatError, UnsupportedVersionError, VerifyError
+from hfbucket.executors.local import map_tasks, worker_count
+from hfbucket.executors.task import Failure
+from hfbucket.io import store
+from hfbucket.io.cards import card_problems, render_card
+from hfbucket.io.export_files import ExportFile, list_files, viewed
+from hfbucket.io.images.encode import versions
+from hfbucket.io.manifest_file import read_manifest
+from hfbucket.stages.verify_shard import ShardResult, ShardTask, check_shard
+from hfbucket.stages.verify_tables import TableFacts, check_ledger_files, check_sample_tables
+
+__all__ = ["DEPTHS", "Depth", "Report", "verify"]
+
+Depth = Literal["structure", "quick", "full"]
+DEPTHS: Final = get_args(Depth)
+
+_MAX_PIXELS: Final = 178_000_000
+_IN_PROCESS_BYTES: Final = 32_000_000
+"""Below this, starting processes takes longer than the work."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What verify found. An export of another tool has lacks where ours would have problems."""
+
+    depth: Depth
+    format: str | None
+    export_id: str | None
+    #: This package wrote it.
+    ours: bool
+    shards: int
+    samples: int
+    size_bytes: int
+    problems: tuple[Problem, ...] = ()
+    lacks: tuple[Lack, ...] = ()
+    #: What is no problem, but may explain a difference.
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no promise is broken."""
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain JSON data."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def verify(
+    export: str | os.PathLike[str],
+    *,
+    depth: Depth = "full",
+    workers: int | None = None,
+    on_event: OnEvent = ignore,
+) -> Report:
+    """Return every broken promise of an export.
+
+    Args:
+        export: its folder, a local path or any fsspec URL.
+        depth: `structure` reads the manifest and lists files; `quick` also reads every shard once: hashes, headers,
+            members, keys, counts; `full` also opens every sample and compares tables, ledger and card.
+        workers: processes; None for one per core.
+
+    Raises:
+        FormatError: there is no manifest at all.
+        ConfigError: no such depth.
+    """
+    if depth not in DEPTHS:
+        raise ConfigError(f"depth must be one of {', '.join(DEPTHS)}, got {depth!r}")
+    url = store.absolute(os.fspath(export))
+    files = list_files(url)
+    if MANIFEST not in files:
+        read_manifest(url)  # says what to do
+    try:
+        manifest = read_manifest(url)
+    except FormatError as error:
+        code = "manifest_version" if isinstance(error, UnsupportedVersionError) else "manifest"
+        message = str(error).replace(f"{url}/{MANIFEST}: ", "")
+        found = problem(code, message)
+        return Report(
+            depth=depth, format=None, export_id=None, ours=False, shards=0, samples=0, size_bytes=0, problems=(found,)
+        )
+    return _Verification(url, depth, manifest, files, worker_count(workers), on_event).report()
+
+
+class _Verification:
+    """One export being verified."""
+
+    def __init__(
+        self, url: str, depth: Depth, manifest: Manifest, files: dict[str, ExportFile], workers: int, on_event: OnEvent
+    ) -> None:
+        self._url, self._depth, self._files = url, depth, files
+        self._ours = is_ours(manifest)
+        self._given = manifest
+        self._manifest = manifest if self._ours else with_listed_shards(manifest, files)
+        self._workers, self._on_event = workers, on_event
+        self._shards = [(i, shard) for i, entry in self._manifest.buckets.items() for shard in entry.shards]
+        self._lacks: list[Lack] = []
+
+    def report(self) -> Report:
+        """Return what all checks of the depth find."""
+        problems = tuple(self._problems())
+        if not self._ours:
+            self._lacks = [*check_foreign(self._given, has_card=CARD in self._files), *self._lacks]
+        sizes = [self._files[shard.file].size_bytes for _, shard in self._shards if shard.file in self._files]
+        return Report(
+            depth=self._depth,
+            format=self._manifest.format,
+            export_id=self._manifest.export_id,
+            ours=self._ours,
+            shards=len(self._shards),
+            samples=sum(entry.count for entry in self._manifest.buckets.values()),
+            size_bytes=sum(sizes),
+            problems=problems,
+            lacks=tuple(self._lacks),
+            notes=tuple(self._notes()),
+        )
+
+    def _problems(self) -> Iterator[Problem]:
+        yield from capped(check_manifest(self._given, ours=self._ours))
+        yield from capped(self._structure())
+        if self._depth == "structure":
+            return
+        yield from self._table_hashes()
+        facts = TableFacts()
+        if self._depth == "full" and self._ours:
+            yield from capped(check_sample_tables(self._url, self._manifest, self._readable_tables(), facts))
+        yield from self._in_shards(facts)
+        if self._depth == "full":
+            yield from self._ledger(facts)
+            yield from capped(self._card())
+
+    def _structure(self) -> Iterator[Problem]:
+        named: dict[str, int | None] = {MANIFEST: None}
+        named |= {shard.file: shard.bytes for _, shard in self._shards}
+        named |= {table.file: table.bytes for table in self._manifest.samples}
+        if self._ours:
+            named[CARD] = None
+        for file, size_bytes in named.items():
+            entry = self._files.get(file)
+            if entry is None and file == CARD:
+                yield problem("card", "there is none; stock loaders find their configs in it", file=CARD)
+            elif entry is None:
+                yield problem("missing", "the manifest names it, but there is no such file", file=file)
+            elif entry.link:
+                yield problem("link", "must be a file, got a link or a folder", file=file)
+            elif size_bytes is not None and entry.size_bytes != size_bytes:
+                yield problem("size", f"must have {size_bytes} bytes, got {entry.size_bytes}", file=file)
+        for file, entry in self._files.items():
+            if file not in named and file.startswith("buckets/") and (file.endswith(".tar") or entry.link):
+                yield problem("stray", "stands under buckets/ without a place in the manifest", file=file)
+
+    def _table_hashes(self) -> Iterator[Problem]:
+        for table in self._manifest.samples:
+            if not self._present(table.file):
+                continue
+            with viewed(self._url, table.file) as view:
+                actual = hashlib.sha256(view).hexdigest()
+            if actual != table.sha256:
+                message = f"sha256 must be {table.sha256}, got {actual}: some byte has changed"
+                yield problem("hash", message, file=table.file)
+
+    def _readable_tables(self) -> list[str]:
+        return [table.file for table in self._manifest.samples if self._present(table.file)]
+
+    def _present(self, file: str) -> bool:
+        return file in self._files and not self._files[file].link
+
+    def _in_shards(self, facts: TableFacts) -> Iterator[Problem]:
+        tasks = [self._task(bucket_id, shard, facts) for bucket_id, shard in self._shards if self._present(shard.file)]
+        total_bytes = sum(self._files[task.shard.file].size_bytes for task in tasks)
+        workers = self._workers if total_bytes > _IN_PROCESS_BYTES else 1
+        results: dict[str, ShardResult] = {}
+        self._on_event(Progress(stage="verify", done=0, total=len(tasks), unit="shards"))
+        for task, result in map_tasks(check_shard, tasks, workers=workers):
+            if isinstance(result, Failure):
+                raise VerifyError(f"{task.shard.file}: {result.reason}; run verify again with --workers 1")
+            results[task.shard.file] = result
+            self._on_event(Progress(stage="verify", done=len(results), total=len(tasks), unit="shards"))
+        found = [results[task.shard.file] for task in tasks]
+        for result in found:  # in the manifest's order, whatever the workers' was
+            yield from result.problems
+        self._lacks += merged(lack for result in found for lack in result.lacks)
+        facts.keys = b"".join(result.keys for result in found)
+        counts = {task.shard.file: result.samples for task, result in zip(tasks, found, strict=True)}
+        yield from capped(duplicate_keys(facts.keys, list(counts), list(counts.values())))
+        yield from check_counts(self._manifest, counts)
+
+    def _task(self, bucket_id: str, shard: Shard, facts: TableFacts) -> ShardTask:
+        settings = self._manifest.settings
+        max_pixels = settings.get("max_pixels")
+        return ShardTask(
+            export=self._url,
+            shard=shard,
+            expected=Expected.of(self._manifest, bucket_id, shard.file, ours=self._ours),
+            full=self._depth == "full",
+            bytes_kept=settings.get("strip_metadata") is not True,
+            max_pixels=max_pixels if type(max_pixels) is int else _MAX_PIXELS,
+            tables=tuple(facts.tables_of_shard.get(shard.file, ())),
+        )
+
+    def _ledger(self, facts: TableFacts) -> Iterator[Problem]:
+        parts = [file for file in self._files if file.startswith("ledger/") and file.endswith(".parquet")]
+        if not parts:
+            self._lacks.append(Lack(code="ledger", what="the ledger: what became of images that are not here", count=1))
+        elif self._ours:
+            yield from check_ledger_files(self._url, self._manifest, parts, facts)
+
+    def _card(self) -> Iterator[Problem]:
+        if not (self._ours and self._present(CARD)):
+            return
+        with viewed(self._url, CARD) as view:
+            data = bytes(view)
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            yield problem("card", f"must be UTF-8: {error.reason} at byte {error.start}", file=CARD)
+            return
+        contradictions = card_problems(text, self._manifest)
+        yield from (problem("card", message, file=CARD) for message in contradictions)
+        generator = self._manifest.generator
+        if not contradictions and generator is not None and generator.version == __version__:
+            yield from _difference(text, render_card(self._manifest))
+
+    def _notes(self) -> Iterator[str]:
+        generator = self._manifest.generator
+        if not self._ours or generator is None or self._manifest.image_mode != "reencode_jpeg":
+            return
+        for name, installed in versions().items():
+            written = getattr(generator, name)
+            if written != installed:
+                yield (
+                    f"it was encoded with {name} {written}, here is {installed}: "
+                    "a build here may give other bytes and another content_sha256"
+                )
+
+
+def _difference(text: str, expected: str) -> Iterator[Problem]:
+    """Yield the first line in which a card is not what its manifest gives."""
+    if text == expected:
+        return
+    got, must = text.split("\n"), expected.split("\n")
+    pairs = enumerate(zip(got, must, strict=False))
+    at = next((i for i, (one, other) in pairs if one != other), min(len(got), len(must)))
+    shown = [repr(lines[at][:120]) if at < len(lines) else "the end" for lines in (must, got)]
+    message = f"is not what the manifest gives; line {at + 1} must be {shown[0]}, got {shown[1]}"
+    yield problem("card", message, file=CARD)

@@ -1,0 +1,195 @@
+"""One shard, checked: the task that verify maps over shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbucket.core.keys import MEMBERS
+from hfbucket.core.manifest import Shard
+from hfbucket.core.problems import Lack, Problem, capped, lacks_of, problem
+from hfbucket.core.sample_checks import Expected, Member, check_caption, check_metadata, group_members, parse_metadata
+from hfbucket.core.table_checks import KEY_BYTES, check_rows, key_bytes
+from hfbucket.errors import FormatError, SampleError
+from hfbucket.io.export_files import open_file, viewed
+from hfbucket.io.images.decode import decode_rgb
+from hfbucket.io.images.jpeg import segments
+from hfbucket.io.ustar import padding, read_members
+
+__all__ = ["ShardResult", "ShardTask", "check_shard"]
+
+_SUBSAMPLING: Final = {0x11: "4:4:4", 0x21: "4:2:2", 0x22: "4:2:0"}
+"""Sampling factors of the first component to the name; those of the others are 1x1."""
+
+_METADATA_MARKERS: Final = {0xE1: "APP1 (EXIF, XMP)", 0xE2: "APP2 (ICC)", 0xED: "APP13 (IPTC)", 0xFE: "a comment"}
+_FRAMES: Final = (0xC0, 0xC1, 0xC2)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardTask:
+    """A shard with what the manifest says about it. Picklable."""
+
+    export: str
+    shard: Shard
+    expected: Expected
+    #: Also open every sample.
+    full: bool
+    #: The source's bytes stand in the shard unchanged.
+    bytes_kept: bool
+    max_pixels: int
+    #: Sample tables that hold rows of this shard.
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardResult:
+    """What was found in one shard."""
+
+    problems: tuple[Problem, ...]
+    #: What an export of another tool does not have.
+    lacks: tuple[Lack, ...] = ()
+    #: 16 bytes for each sample.
+    keys: bytes = b""
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are, whole or not."""
+        return len(self.keys) // KEY_BYTES
+
+
+def check_shard(task: ShardTask) -> ShardResult:
+    """Return what is wrong with a shard: hash, headers, members, keys, count, and with `full` every sample."""
+    file = task.shard.file
+    keys: list[str] = []
+    try:
+        with viewed(task.export, file) as view:
+            problems = tuple(_problems(task, view, keys))
+    except OSError as error:
+        found = problem("missing", f"cannot be read: {error.strerror or error}", file=file)
+        return ShardResult(problems=(found,))
+    lacks: tuple[Lack, ...] = ()
+    if not task.expected.ours:
+        problems, lacks = lacks_of(problems)
+    return ShardResult(problems=capped(problems), lacks=lacks, keys=b"".join(map(key_bytes, keys)))
+
+
+def _problems(task: ShardTask, view: memoryview, keys: list[str]) -> Iterator[Problem]:
+    """Yield what is wrong, and put the keys of all samples into `keys`."""
+    shard, file = task.shard, task.shard.file
+    if shard.bytes is not None and len(view) != shard.bytes:
+        yield problem("size", f"must have {shard.bytes} bytes, got {len(view)}", file=file)
+    if shard.sha256 is not None:
+        actual = hashlib.sha256(view).hexdigest()
+        if actual != shard.sha256:
+            yield problem("hash", f"sha256 must be {shard.sha256}, got {actual}: some byte has changed", file=file)
+    members: list[tuple[str, int, int]] = []
+    yield from _members(task, view, members)
+    samples: list[dict[str, Member]] = []
+    for found in group_members(members, file):
+        if isinstance(found, Problem):
+            yield found
+        else:
+            keys.append(found[0])
+            samples.append(found[1])
+    if shard.count is not None and len(samples) != shard.count:
+        yield problem("count", f"must hold {shard.count} samples, got {len(samples)}", file=file)
+    if task.full:
+        facts: list[dict[str, Any]] = []
+        for key, sample in zip(keys, samples, strict=True):
+            yield from _sample(task, key, sample, view, facts)
+        if task.tables:
+            yield from check_rows(_table_rows(task), facts, file=file)
+
+
+def _members(task: ShardTask, view: memoryview, members: list[tuple[str, int, int]]) -> Iterator[Problem]:
+    """Put the members of a tar into `members`, up to the first that cannot be read."""
+    try:
+        for name, offset, size in read_members(view, strict=task.expected.ours):
+            members.append((name, offset, size))
+            if task.expected.ours and any(bytes(view[offset + size : offset + size + padding(size)])):
+                yield problem("tar", f"{name} must be padded with NULs", file=task.shard.file)
+    except FormatError as error:
+        yield problem("tar", str(error), file=task.shard.file)
+
+
+def _sample(
+    task: ShardTask, key: str, sample: Mapping[str, Member], view: memoryview, facts: list[dict[str, Any]]
+) -> Iterator[Problem]:
+    """Yield what is wrong with one sample, and put what it says into `facts`."""
+    if any(extension not in sample for extension in MEMBERS):
+        yield problem("image", "lacks a member and cannot be read", file=task.shard.file, key=key)
+        return
+    file = task.shard.file
+    jpg, txt, text = (bytes(view[m.offset : m.offset + m.size_bytes]) for m in (sample[e] for e in MEMBERS))
+    yield from check_caption(txt, file, key)
+    metadata, wrong = parse_metadata(text, file, key)
+    if wrong is not None:
+        yield wrong
+    if metadata is not None:
+        yield from check_metadata(metadata, key, task.expected)
+        places = {f"{e}_{what}": getattr(m, name) for e, m in sample.items() for what, name in _PLACE}
+        caption = txt.decode("utf-8", "replace").removesuffix("\n")
+        facts.append({**metadata, **places, "key": key, "text": caption})
+    yield from _image(task, key, jpg, metadata or {})
+
+
+_PLACE: Final = (("offset", "offset"), ("size", "size_bytes"))
+
+
+def _image(task: ShardTask, key: str, jpg: bytes, metadata: Mapping[str, Any]) -> Iterator[Problem]:
+    file = task.shard.file
+    try:
+        decoded = decode_rgb(jpg, max_pixels=task.max_pixels)
+        found = list(segments(jpg)) if jpg[:2] == b"\xff\xd8" else []
+    except SampleError as error:
+        yield problem("image", f"{key}.jpg cannot be decoded: {error.detail}", file=file, key=key)
+        return
+    if not found:
+        yield problem("image", f"{key}.jpg is no JPEG", file=file, key=key)
+    expected = _size(task, metadata)
+    if expected not in (None, decoded.image.size):
+        got = "{}x{}".format(*decoded.image.size)
+        message = f"{key}.jpg must have {'{}x{}'.format(*expected or ())} pixels, got {got}"
+        yield problem("image_size", message, file=file, key=key)
+    if metadata.get("image_mode") == "reencode_jpeg":
+        markers = sorted({_METADATA_MARKERS[s.marker] for s in found if s.marker in _METADATA_MARKERS})
+        if markers:
+            message = f"{key}.jpg was encoded here and must have no metadata, got {', '.join(markers)}"
+            yield problem("image_metadata", message, file=file, key=key)
+        yield from _subsampling(task, key, jpg, metadata)
+    elif task.bytes_kept and metadata.get("source_sha256") not in (None, hashlib.sha256(jpg).hexdigest()):
+        message = f"{key}.jpg must be the source's bytes, sha256 {metadata['source_sha256']}"
+        yield problem("source_hash", message, file=file, key=key)
+
+
+def _size(task: ShardTask, metadata: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the size in pixels that the decoded, upright image must have; None where nothing says so."""
+    if task.expected.image_mode == "reencode_jpeg":
+        return task.expected.scaled.w, task.expected.scaled.h
+    w, h = metadata.get("source_w"), metadata.get("source_h")
+    return (w, h) if type(w) is int and type(h) is int else None
+
+
+def _subsampling(task: ShardTask, key: str, jpg: bytes, metadata: Mapping[str, Any]) -> Iterator[Problem]:
+    jpeg = metadata.get("jpeg")
+    stated = jpeg.get("subsampling") if isinstance(jpeg, dict) else None
+    for segment in segments(jpg):
+        if segment.marker in _FRAMES and jpg[segment.start + 9] == 3:
+            actual = _SUBSAMPLING.get(jpg[segment.start + 11], "another")
+            if stated is not None and actual != stated:
+                message = f"{key}.jpg must have subsampling {stated}, got {actual}"
+                yield problem("image", message, file=task.shard.file, key=key)
+
+
+def _table_rows(task: ShardTask) -> list[dict[str, Any]]:
+    tables = []
+    for name in task.tables:
+        with open_file(task.export, name) as file:
+            tables.append(pq.read_table(file, filters=[("shard", "==", task.shard.file)]))
+    rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
+    return rows

@@ -1,0 +1,117 @@
+"""The Parquet files of an export, checked: sample tables and ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hfbucket.core.manifest import Manifest
+from hfbucket.core.problems import Problem, problem
+from hfbucket.core.statistics import Statistics, sample_statistics
+from hfbucket.core.table_checks import (
+    KEY_BYTES,
+    TOTALS_COLUMNS,
+    check_ledger,
+    check_order,
+    check_totals,
+    misplaced,
+)
+from hfbucket.io.export_files import open_file
+from hfbucket.schemas import LEDGER, SAMPLES
+
+__all__ = ["TableFacts", "check_ledger_files", "check_sample_tables"]
+
+_BROKEN = (OSError, pa.ArrowException, ValueError)
+"""What a Parquet file that was damaged raises."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TableFacts:
+    """What one pass over the tables tells later checks."""
+
+    #: The sample tables that hold rows of each shard.
+    tables_of_shard: dict[str, list[str]] = field(default_factory=dict)
+    #: 16 bytes for each sample in the shards.
+    keys: bytes = b""
+
+
+def check_sample_tables(
+    export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts
+) -> Iterator[Problem]:
+    """Yield what is wrong with the sample tables as a whole, and note which of them holds which shard."""
+    totals: dict[str, Any] = {"modes": Counter(), "variants": Counter(), "statistics": None}
+    complete = len(files) == len(manifest.samples)
+    rows = {table.file: table.rows for table in manifest.samples}
+    shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
+    last = ""
+    for file in files:
+        try:
+            table = _read(export, file, SAMPLES, (*TOTALS_COLUMNS, "jpg_offset"))
+        except _BROKEN as error:
+            complete = False
+            yield problem("samples", f"cannot be read as sample table: {error}", file=file)
+            continue
+        if table.num_rows != rows[file]:
+            yield problem("samples", f"must have {rows[file]} rows, got {table.num_rows}", file=file)
+        yield from check_order(table.column("shard"), table.column("jpg_offset"), file)
+        names = pc.unique(table.column("shard")).to_pylist()
+        if names and names[0].encode() < last.encode():
+            yield problem("samples", "must be sorted by shard and offset over all parts", file=file)
+        last = names[-1] if names else last
+        for name in names:
+            facts.tables_of_shard.setdefault(name, []).append(file)
+        for name in sorted(set(names) - shards):
+            yield problem("samples", f"has rows of {name}, which the manifest does not name", file=file)
+        yield from misplaced(manifest, table)
+        _count(totals, table)
+    for name in sorted(shards - facts.tables_of_shard.keys()) if complete else ():
+        yield problem("samples", "the sample tables have no row of it", file=name)
+    if complete:
+        yield from check_totals(manifest, totals)
+
+
+def _read(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a Parquet file, every page checked by its checksum.
+
+    Raises:
+        ValueError: its schema is another one.
+        OSError, ArrowException: it is damaged.
+    """
+    with open_file(export, file) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+        if not parquet.schema_arrow.remove_metadata().equals(schema):
+            raise ValueError(f"columns must be {', '.join(schema.names)} with their types")
+        return parquet.read(columns=list(columns)).select(list(columns))
+
+
+def _count(totals: dict[str, Any], table: pa.Table) -> None:
+    for name, column in (("modes", "image_mode"), ("variants", "caption_variant")):
+        for entry in pc.value_counts(table.column(column)).to_pylist():
+            totals[name][entry["values"]] += entry["counts"]
+    statistics: Statistics = sample_statistics(table)
+    totals["statistics"] = statistics if totals["statistics"] is None else totals["statistics"] + statistics
+
+
+def check_ledger_files(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
+    """Yield what is wrong with the ledger: its parts, its sums, and the images it calls exported."""
+    outcomes: Counter[str] = Counter()
+    exported: list[bytes] = []
+    for file in files:
+        try:
+            table = _read(export, file, LEDGER, LEDGER.names)
+        except _BROKEN as error:
+            yield problem("ledger", f"cannot be read as ledger: {error}", file=file)
+            return
+        for entry in pc.value_counts(table.column("outcome")).to_pylist():
+            outcomes[entry["values"]] += entry["counts"]
+        ids = table.column("image_id").filter(pc.equal(table.column("outcome"), "images_exported")).cast(pa.binary())
+        exported += [hashlib.sha256(image_id.as_py()).digest()[:KEY_BYTES] for image_id in ids]
+    names = np.array(exported, dtype=f"S{KEY_BYTES}")
+    yield from check_ledger(manifest, outcomes, names, np.frombuffer(facts.keys, dtype=f"S{KEY_BYTES}"))
