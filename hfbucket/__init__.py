@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "Manifest", "__version__", "build", "load_dataset", "plan", "verify"]
+__all__ = ["Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "verify"]
 
 _HOMES = {
     "Config": "hfbucket.config",
+    "HfBucketError": "hfbucket.errors",
     "Manifest": "hfbucket.core.manifest",
     "build": "hfbucket.stages.build",
     "load_dataset": "hfbucket.load.api",
@@ -25,6 +26,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from hfbucket.config import Config
     from hfbucket.core.manifest import Manifest
+    from hfbucket.errors import HfBucketError
     from hfbucket.load.api import load_dataset
     from hfbucket.stages.build import build
     from hfbucket.stages.report import plan

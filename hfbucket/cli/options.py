@@ -29,7 +29,12 @@ WORDS = tuple(f.name for f in fields(Config) if f.metadata["kind"] == "words")
 """Names of the settings that only the card carries."""
 
 _HEADINGS = {"content": "What is written", "run": "How it runs", "words": "What the card says"}
-_METAVARS = {"base": "PIXELS", "protos": "NAME|FILE", "corners": "N,N…", "max_shard_size": "SIZE", "sections": "DIR"}
+_METAVARS = {
+    "base": "PIXELS", "protos": "NAME|FILE", "corners": "N,N…", "shuffle": "SEED", "max_shard_size": "SIZE",
+    "max_crop": "SHARE", "subsampling_threshold": "SCALE", "max_failure_ratio": "SHARE", "expect_plan": "ID",
+    "caption_column": "NAME", "id_column": "NAME", "image_column": "NAME",
+    "work_dir": "DIR", "cache_dir": "DIR", "sections": "DIR", "license_link": "URL",
+}  # fmt: skip
 _KEY = "hfbucket.settings_given"
 
 
@@ -48,7 +53,7 @@ class SettingsCommand(click.Command):
         """Write the options, one section per kind of setting."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
                 sections.setdefault(getattr(param, "heading", "Options"), []).append(record)
         for heading, rows in sections.items():
@@ -68,11 +73,15 @@ def config_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., 
         def with_config(*args: object, config_file: str | None, **kwargs: Any) -> object:  # noqa: ANN401 - click's own
             flags = {name: kwargs.pop(name) for name in names}
             given = {name: value for name, value in flags.items() if value not in (None, ())}
+            if "shuffle" in names and kwargs.pop("order") is not None:
+                _set_source_order(given)
             return function(*args, config=load_config(given, config_file), **kwargs)
 
         wrapped: Callable[..., Any] = with_config
         for name in reversed(names):
             wrapped = _option(name)(wrapped)
+        if "shuffle" in names:
+            wrapped = _order_option(wrapped)
         help_text = f"TOML file with settings; without it ./{SETTINGS_FILE} where there is one."
         return click.option("--config", "config_file", metavar="FILE", help=help_text)(wrapped)
 
@@ -115,12 +124,28 @@ def _read_file(path: Path) -> dict[str, Any]:
     return found
 
 
+def _order_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    text = f"keep the sources' order, as without --shuffle; wins over a shuffle in {SETTINGS_FILE}"
+    heading = _HEADINGS["content"]
+    return click.option("--order", cls=SettingOption, heading=heading, type=click.Choice(["source"]), help=text)(
+        function
+    )
+
+
+def _set_source_order(given: dict[str, Any]) -> None:
+    if "shuffle" in given:
+        raise ConfigError("--order source and --shuffle are opposites; give one of them")
+    given["shuffle"] = None
+
+
 def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = next(f for f in fields(Config) if f.name == name)
     several = is_several(name) and name != "corners"
     text = field.metadata["help"] + (", repeatable" if several else "")
-    if field.default not in (None, (), False) and field.metadata["kind"] != "words":
+    if field.default not in (None, ()) and not is_switch(name):
         text += f"  [default: {shown(field.default, size='size_in_bytes' in field.metadata)}]"
+    elif field.default is True:
+        text += "  [default: on]"
     extra: dict[str, Any] = {"heading": _HEADINGS[field.metadata["kind"]]}
     if choices(name):
         extra["type"] = click.Choice(choices(name))

@@ -128,6 +128,18 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(
     assert (probe["config"], probe["base_given"]) == (Config(), False)
 
 
+def test_source_order_wins_over_a_shuffle_in_the_file(
+    probe: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("hfbucket.toml").write_text("shuffle = 3")
+    assert run(capsys, "plan")[0] == 0
+    assert probe["config"] == Config(shuffle=3)
+    assert run(capsys, "plan", "--order", "source")[0] == 0
+    assert probe["config"] == Config()
+    code, _, err = run(capsys, "plan", "--order", "source", "--shuffle", "1")
+    assert (code, err) == (2, "Error: --order source and --shuffle are opposites; give one of them\n")
+
+
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
