@@ -73,7 +73,7 @@ def _source(source: SourceLine) -> Iterable[str]:
     yield f"  {source.name} ({source.kind}): {_several(source.images, 'image')} in {units}, {size(source.bytes)}"
     if source.formats:
         yield f"    formats: {_counts(source.formats)}"
-    ignored = {extension or "no extension": count for extension, count in source.ignored.items()}
+    ignored = {f".{extension}" if extension else "no extension": count for extension, count in source.ignored.items()}
     if source.ignored_members:
         ignored["links and other members that are no files"] = source.ignored_members
     if ignored:

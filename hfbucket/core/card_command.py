@@ -7,28 +7,29 @@ from typing import Any, Final
 
 from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.buckets import SDXL
+from hfbucket.core.export_settings import settings_of
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.markdown import line
 from hfbucket.errors import ConfigError
 
-_CONTENT: Final = frozenset(Config().of_kind("content"))
-_ALWAYS: Final = frozenset({"base", "image_mode"})
+_ALWAYS: Final = ("base", "image_mode")
 """Settings that the command names even where they are at their defaults."""
+
+_OTHERS: Final = frozenset(Config().of_kind("content")) - {*_ALWAYS}
 
 
 def build_command(manifest: Manifest) -> str:
     """Return the command that builds this content from the same sources, or nothing for exports of other tools."""
     try:
         flags = Config(**_settings(manifest)).flags("content")
-    except (ConfigError, TypeError):
+    except ConfigError:
         return ""
-    if manifest.image_mode is None or not manifest.sources:
+    if manifest.image_mode is None or not manifest.sources or not manifest.base_resolutions:
         return ""
     names = [line(source.name) for source in manifest.sources]
-    chosen = [word for base in manifest.base_resolutions for word in ("--base", str(base))]
-    return shlex.join(
-        ["hfbucket", "build", *names, "-o", "export", *chosen, "--image-mode", manifest.image_mode, *flags]
-    )
+    always = [word for base in manifest.base_resolutions for word in ("--base", str(base))]
+    always += ["--image-mode", manifest.image_mode]
+    return shlex.join(["hfbucket", "build", *names, "-o", "export", *always, *flags])
 
 
 def custom_protos(manifest: Manifest) -> str:
@@ -40,26 +41,13 @@ def custom_protos(manifest: Manifest) -> str:
 
 
 def _settings(manifest: Manifest) -> dict[str, Any]:
-    """Return the content settings that the manifest records, by their names in Config."""
-    rule, crop, jpeg = manifest.bucket_rule, manifest.crop, manifest.jpeg
-    variants = tuple(v.name for v in sorted(manifest.captions.variants, key=lambda v: v.priority))
+    """Return the content settings in the words of Config, without those that need no flag."""
+    found = settings_of(manifest)
+    found["protos"] = "protos.txt" if custom_protos(manifest) else None
+    if tuple(found.get("caption_column") or ()) == DEFAULT_VARIANTS:
+        del found["caption_column"]
     summary = manifest.summary
-    many_dropped = 2 * summary.get("skipped_no_caption", 0) > summary.get("images_seen", 0)
-    policy = manifest.captions.missing_policy
-    found = {
-        **{name: rule.get(name) for name in ("metric", "max_crop", "min_bucket", "rare")},
-        "protos": "protos.txt" if custom_protos(manifest) else None,
-        "divisible": manifest.divisible,
-        "crop": crop.get("strategy"),
-        "corners": crop.get("allowed_corners"),
-        "corner_jitter": crop.get("corner_jitter"),
-        "quality": jpeg.get("quality"),
-        "subsampling": jpeg.get("subsampling"),
-        "subsampling_threshold": jpeg.get("threshold"),
-        "shuffle": manifest.order.get("seed"),
-        "caption_column": None if variants == DEFAULT_VARIANTS else variants,
-        "missing_caption": policy if policy != "drop" or many_dropped else None,
-        "format": manifest.format,
-    }
-    others = {name: value for name, value in manifest.settings.items() if name in _CONTENT and name not in found}
-    return {name: value for name, value in {**found, **others}.items() if value is not None and name not in _ALWAYS}
+    # Only where most images have no caption must a build be told to drop them.
+    if found["missing_caption"] == "drop" and 2 * summary.get("skipped_no_caption", 0) <= summary.get("images_seen", 0):
+        del found["missing_caption"]
+    return {name: value for name, value in found.items() if name in _OTHERS and value is not None}

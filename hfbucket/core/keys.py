@@ -11,6 +11,20 @@ MEMBERS: Final = ("jpg", "txt", "json")
 """Extensions of a sample's members, in their order in the shard."""
 
 
+def text_of(path: bytes) -> str:
+    """Return a path as text: UTF-8 as it is, every byte that is none as `%XX`."""
+    parts = []
+    while True:
+        try:
+            parts.append(path.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            parts.append(path[: error.start].decode("utf-8"))
+            parts.append("".join(f"%{byte:02X}" for byte in path[error.start : error.end]))
+            path = path[error.end :]
+        else:
+            return "".join(parts)
+
+
 def digest_of(image_id: str) -> bytes:
     """Return sha256 of the image_id's UTF-8 bytes, 32 bytes."""
     return hashlib.sha256(image_id.encode("utf-8")).digest()

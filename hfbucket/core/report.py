@@ -21,7 +21,7 @@ class SourceLine:
     bytes: int
     #: Images by format, most frequent first; "unknown" for those whose header could not be read.
     formats: Mapping[str, int]
-    #: Other files by extension, most frequent first.
+    #: Other files by extension without its dot, most frequent first.
     ignored: Mapping[str, int]
     #: Links, devices, names that are absolute or climb.
     ignored_members: int

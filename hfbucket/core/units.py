@@ -28,12 +28,13 @@ class FileEntry:
 
     #: Path below the root as raw bytes (a name may not be UTF-8).
     path: bytes
+    #: -1 where metadata names the file, or a link stands for it, but it is not there.
     size_bytes: int
     mtime_ns: int
     #: Same-stem sidecars that exist, as paths below the root: caption text and JSON metadata.
     text: bytes | None = None
     json: bytes | None = None
-    #: Row of a metadata.jsonl / .csv / .parquet that names this file, as canonical JSON.
+    #: Row of a metadata.jsonl / .csv / .parquet that names this file, as JSON.
     row: str | None = None
 
 
@@ -51,6 +52,8 @@ class Unit:
     size_bytes: int
     #: Changes whenever the bytes may have: mtime_ns of a local file, etag or checksum of a remote one.
     version: str
+    #: Of a local container; 0 for others.
+    mtime_ns: int = 0
     entries: tuple[FileEntry, ...] = ()
 
 
@@ -64,6 +67,8 @@ class UnitFacts:
     ignored_members: int = 0
     #: Every metadata column or JSON key seen, sorted.
     meta_keys: tuple[str, ...] = ()
+    #: Those of them that some row's `meta` has: no captions, no positions on the globe; sorted.
+    kept_keys: tuple[str, ...] = ()
     #: Sidecar extensions seen and how often.
     sidecars: Mapping[str, int] = field(default_factory=dict)
     #: What a user should be told once: "00002.tar ends inside member 0000203.jpg", sorted, unique.
@@ -75,6 +80,7 @@ class UnitFacts:
             ignored=_sum(self.ignored, other.ignored),
             ignored_members=self.ignored_members + other.ignored_members,
             meta_keys=tuple(sorted({*self.meta_keys, *other.meta_keys})),
+            kept_keys=tuple(sorted({*self.kept_keys, *other.kept_keys})),
             sidecars=_sum(self.sidecars, other.sidecars),
             notes=tuple(sorted({*self.notes, *other.notes})),
         )

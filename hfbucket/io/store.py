@@ -24,7 +24,7 @@ from hfbucket.io.atomic import write_bytes as write_atomic
 
 __all__ = [
     "FileInfo", "RandomFile", "Window", "absolute", "glob", "info", "is_local", "join", "kind_of", "local_path",
-    "open_seekable", "read_bytes", "split_glob", "walk", "write_atomic",
+    "open_seekable", "read_bytes", "split_glob", "split_name", "walk", "write_atomic",
 ]  # fmt: skip
 
 _LOCAL = re.compile(r"(?:file|local)://")
@@ -63,13 +63,26 @@ def local_path(url: str) -> str:
 
 def absolute(url: str) -> str:
     """Return a url that means the same in every process."""
-    return local_path(url) if is_local(url) else url.rstrip("/")
+    return local_path(url) if is_local(url) else _trimmed(url)
 
 
 def join(root: str, path: bytes) -> str:
     """Return the url of a path below a root."""
     below = os.fsdecode(path) if is_local(root) else path.decode("utf-8", "surrogateescape")
-    return root.rstrip("/") + "/" + below
+    return root + below if root.endswith("://") else root.rstrip("/") + "/" + below
+
+
+def split_name(url: str) -> tuple[str, bytes]:
+    """Return (root, path below it) of a file: the folder it lies in, and its name."""
+    protocol, mark, path = url.rpartition("://")
+    folder, slash, name = path.rpartition("/")
+    if not mark:
+        return folder or slash or ".", os.fsencode(name)
+    return protocol + mark + folder, name.encode("utf-8")
+
+
+def _trimmed(url: str) -> str:
+    return url if url.endswith("://") else url.rstrip("/")
 
 
 def split_glob(url: str) -> tuple[str, str | None]:
@@ -78,7 +91,16 @@ def split_glob(url: str) -> tuple[str, str | None]:
     if wildcard is None:
         return url, None
     slash = url.rfind("/", 0, wildcard.start())
-    return (url[:slash] or "/") if slash >= 0 else ".", url[slash + 1 :]
+    if slash < 0:
+        return ".", url
+    root = url[: slash + 1]
+    return root if root in ("/", _protocol(url)) else root[:-1], url[slash + 1 :]
+
+
+def _protocol(url: str) -> str:
+    """Return `s3://` of a URL, an empty text of a path."""
+    head, mark, _ = url.partition("://")
+    return head + mark if mark else ""
 
 
 def kind_of(url: str) -> Literal["file", "folder", "nothing"]:
@@ -118,9 +140,9 @@ def glob(root: str, pattern: str) -> list[bytes]:
         return sorted(os.fsencode(name).rstrip(b"/") for name in found)
     fs, path = _filesystem(root)
     start = len(path.rstrip("/")) + 1
-    found = (name[start:] for name in fs.glob(path.rstrip("/") + "/" + pattern))
+    names = (name[start:] for name in fs.glob(path.rstrip("/") + "/" + pattern))
     hidden_wanted = _hidden(pattern)
-    return sorted(name.encode("utf-8") for name in found if hidden_wanted or not _hidden(name))
+    return sorted(name.encode("utf-8") for name in names if hidden_wanted or not _hidden(name))
 
 
 def read_bytes(url: str) -> bytes:
@@ -198,14 +220,11 @@ class RandomFile:
 
 
 class Window(io.RawIOBase):
-    """A seekable file over a range of a RandomFile; its first bytes are fetched once and kept."""
-
-    _HEAD_BYTES = 4096
+    """A seekable file over a range of a RandomFile; every read goes to it."""
 
     def __init__(self, file: RandomFile, offset: int, size_bytes: int) -> None:
         self._file, self._offset, self._size = file, offset, size_bytes
         self._position = 0
-        self._head: bytes | None = None
 
     def readable(self) -> bool:
         """Return True."""
@@ -229,12 +248,7 @@ class Window(io.RawIOBase):
         """Return up to `size` bytes, all that is left for -1."""
         left = max(0, self._size - self._position)
         size = left if size is None or size < 0 else min(size, left)
-        if self._head is None:
-            self._head = self._file.pread(self._offset, min(self._HEAD_BYTES, self._size))
-        if self._position + size <= len(self._head):
-            data = self._head[self._position : self._position + size]
-        else:
-            data = self._file.pread(self._offset + self._position, size)
+        data = self._file.pread(self._offset + self._position, size)
         self._position += len(data)
         return data
 

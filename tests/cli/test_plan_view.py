@@ -30,7 +30,7 @@ REPORT = PlanReport(
             images=1050,
             bytes=123_456_789,
             formats={"jpeg": 1040, "png": 10},
-            ignored={".docx": 2, "": 1},
+            ignored={"docx": 2, "": 1},
             ignored_members=3,
             notes=("captions.csv has no file_name",),
         ),

@@ -10,7 +10,7 @@ from typing import Final
 from PIL import Image, ImageFile
 
 from hfbucket.errors import SampleError
-from hfbucket.io.images import containers, jpeg
+from hfbucket.io.images import bmp, gif, jpeg, png, webp
 from hfbucket.io.images.color import to_rgb
 from hfbucket.io.images.opening import decoding, open_image
 from hfbucket.io.images.probe import Probe, probe
@@ -25,6 +25,14 @@ _TRANSPOSE: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation to what turns the stored pixels upright."""
+
+_FRAMES: Final = {
+    "jpeg": jpeg.count_frames,
+    "png": png.count_frames,
+    "webp": webp.count_frames,
+    "gif": gif.count_frames,
+    "bmp": bmp.count_frames,
+}
 
 _DEEP: Final = re.compile(r";(12|16)[NLBRS]*'")
 
@@ -85,11 +93,8 @@ def check_structure(data: bytes, image_format: str) -> int:
     Raises:
         SampleError: `decode_errors`.
     """
-    if image_format == "jpeg":
-        jpeg.walk(data)
-        return 2 if jpeg.read_header(lambda at, size: data[at : at + size]).multi_picture else 1
-    check = {"png": containers.check_png, "webp": containers.check_webp, "gif": containers.check_gif}.get(image_format)
-    return check(data) if check else 1
+    count = _FRAMES.get(image_format)
+    return count(data) if count else 1
 
 
 def _bits(image: ImageFile.ImageFile, image_format: str) -> int:

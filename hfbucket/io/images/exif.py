@@ -1,7 +1,7 @@
-"""Orientation and GPS from EXIF and XMP, by one reader for scanning and decoding, so that both always agree.
+"""What headers say: size, and orientation and GPS position from EXIF and XMP.
 
-EXIF: a TIFF header and its first directory (CIPA DC-008, TIFF 6.0). As in Pillow, XMP's `tiff:Orientation` counts
-where EXIF has none.
+One reader serves scanning and decoding, so that both always agree. EXIF is a TIFF header and its first directory
+(CIPA DC-008, TIFF 6.0). As in Pillow, XMP's `tiff:Orientation` counts where EXIF has none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Final
 _ORIENTATION: Final = 0x0112
 _GPS: Final = 0x8825
 _GPS_POSITION: Final = (2, 4)  # GPSLatitude, GPSLongitude
+METADATA_BYTES: Final = 1 << 20
+"""No more of an EXIF block or XMP packet is read: a position in it lies at its start."""
+
 _INTEGERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 _XMP_ORIENTATION: Final = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>)\s*([1-8])""")
 _XMP_GPS: Final = re.compile(rb"exif:GPSL(?:at|ong)itude")
@@ -25,6 +28,17 @@ class Exif:
 
     orientation: int | None = None
     gps: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What a file says of its picture before any pixel. Sizes are as stored, before orientation."""
+
+    width: int
+    height: int
+    #: gray, rgb, cmyk or ycck for JPEG; else Pillow's mode.
+    color: str
+    exif: Exif = Exif()
 
 
 def read_exif(exif: bytes, xmp: bytes = b"") -> Exif:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from hfbucket.io.images.exif import Exif, read_exif
+from hfbucket.io.images.exif import Header, read_exif
 from hfbucket.io.images.formats import Read, corrupt
 
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
@@ -17,21 +17,8 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SO
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, restarts, SOI and EOI have no length
 _KNOWN: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xF0), _COM})  # segments with a length
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
-_IN_SCAN: Final = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-"""The next marker that ends entropy-coded data: not a stuffed zero, a fill byte or a restart."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JpegHeader:
-    """What stands before the first scan. `width` and `height` are as stored, before orientation."""
-
-    width: int
-    height: int
-    #: gray, rgb, cmyk or ycck: how many channels, and what Adobe's marker says of four.
-    color: str
-    exif: Exif
-    #: A multi-picture file (MPO): further images follow the primary one.
-    multi_picture: bool
+_IN_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7]")
+"""What ends entropy-coded data: 0xFF, and neither a stuffed zero nor a restart after it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,15 +30,14 @@ class Segment:
     end: int
 
 
-def read_header(read: Read) -> JpegHeader:
-    """Return the header of the JPEG that `read` gives bytes of; image data are not read.
+def read_header(read: Read, size_bytes: int) -> Header:
+    """Return the header of a JPEG, what stands before its first scan.
 
     Raises:
         SampleError: no frame header before the first scan, or one that no decoder takes.
     """
     frame = exif = xmp = b""
     transform: int | None = None
-    multi_picture = False
     position = 2
     while True:
         marker, position = _next_marker(read, position)
@@ -68,13 +54,23 @@ def read_header(read: Read) -> JpegHeader:
                 exif += body[6:]
             elif body.startswith(_XMP):
                 xmp = body
-        elif marker == _APP2:
-            multi_picture = multi_picture or read(position + 2, 4) == b"MPF\0"
         elif marker == _APP14 and (body := read(position + 2, 12)).startswith(b"Adobe") and len(body) == 12:
             transform = body[11]
         position += size
     width, height, color = _frame(frame, transform)
-    return JpegHeader(width=width, height=height, color=color, exif=read_exif(exif, xmp), multi_picture=multi_picture)
+    return Header(width=width, height=height, color=color, exif=read_exif(exif, xmp))
+
+
+def count_frames(data: bytes) -> int:
+    """Return 2 for a whole JPEG of the multi-picture kind (MPO), else 1.
+
+    Raises:
+        SampleError: the structure breaks before the primary image's end marker.
+    """
+    multi_picture = False
+    for segment in segments(data):
+        multi_picture = multi_picture or _points_to_others(segment, data)
+    return 2 if multi_picture else 1
 
 
 def walk(data: bytes) -> int:
@@ -123,7 +119,7 @@ def _segment_end(data: bytes, marker: int, position: int) -> int:
     found = _IN_SCAN.search(data, position)
     if found is None:
         raise corrupt("truncated JPEG: no end-of-image marker")
-    return found.end() - 2
+    return found.start()
 
 
 def strip_metadata(data: bytes) -> bytes:
@@ -135,16 +131,20 @@ def strip_metadata(data: bytes) -> bytes:
     Raises:
         SampleError: the structure is broken.
     """
-    orientation = read_header(lambda offset, size: data[offset : offset + size]).exif.orientation or 1
+    orientation = read_header(lambda offset, size: data[offset : offset + size], len(data)).exif.orientation or 1
     kept = bytearray()
     for segment in segments(data):
-        body = data[segment.start : segment.end]
-        if segment.marker in (_APP1, _APP13, _COM) or (segment.marker == _APP2 and body[4:8] == b"MPF\0"):
+        if segment.marker in (_APP1, _APP13, _COM) or _points_to_others(segment, data):
             continue
-        kept += body
+        kept += data[segment.start : segment.end]
         if segment.marker == _SOI and segment.start == 0 and orientation != 1:
             kept += _orientation_segment(orientation)
     return bytes(kept)
+
+
+def _points_to_others(segment: Segment, data: bytes) -> bool:
+    """Return whether the segment is the index of a multi-picture file (CIPA DC-007)."""
+    return segment.marker == _APP2 and data[segment.start + 4 : segment.start + 8] == b"MPF\0"
 
 
 def _orientation_segment(orientation: int) -> bytes:

@@ -29,7 +29,6 @@ DECODER_ERRORS: Final = (
     RuntimeError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 """Everything Pillow's plugins are seen to raise on damaged files. MemoryError is the machine's fault: it passes."""
 
@@ -61,16 +60,23 @@ def decoding(image_format: str) -> Iterator[None]:
     """Turn every error of a decoder into a SampleError with the decoder's words, and keep it from warning.
 
     Raises:
-        SampleError: `decode_errors`.
+        SampleError: `decode_errors`; `skipped_too_large` where Pillow's own limit is the lower one.
     """
     try:
         with nullcontext() if image_format == "jpeg" else _silence():
             yield
     except SampleError:
         raise
+    except Image.DecompressionBombError as error:
+        raise SampleError("skipped_too_large", str(error)) from error
     except DECODER_ERRORS as error:
-        words = " ".join(_OBJECT.sub("the file", str(error)).split())
-        raise SampleError("decode_errors", words[:300] or type(error).__name__) from error
+        raise SampleError("decode_errors", _words(error)) from error
+
+
+def _words(error: Exception) -> str:
+    """Return an error's message on one line, with its class where the message alone says nothing."""
+    words = " ".join(_OBJECT.sub("the file", str(error)).split())[:300]
+    return words if " " in words else f"{type(error).__name__}: {words}".rstrip(": ")
 
 
 @contextmanager

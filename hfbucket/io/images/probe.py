@@ -7,12 +7,17 @@ from typing import BinaryIO, Final
 
 from PIL import ImageFile
 
-from hfbucket.io.images import containers, jpeg
-from hfbucket.io.images.exif import Exif, read_exif
+from hfbucket.errors import SampleError
+from hfbucket.io.images import gif, jpeg, png, webp
+from hfbucket.io.images.exif import Exif, Header, read_exif
 from hfbucket.io.images.formats import HEAD_BYTES, require_format
 from hfbucket.io.images.opening import decoding, open_image
 
 _WINDOW_BYTES: Final = 8192
+_MAX_SIDE: Final = 2**31 - 1
+_HEADERS: Final = {"jpeg": jpeg.read_header, "png": png.read_header, "webp": webp.read_header, "gif": gif.read_header}
+"""Formats whose headers we read ourselves; Pillow's plugins read the rest."""
+
 _TURNED: Final = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION: Final = 0x0112
 _GPS: Final = 0x8825
@@ -65,40 +70,47 @@ def probe(file: BinaryIO, *, name: str, size_bytes: int) -> Probe:
     """
     window = _Window(file)
     image_format = require_format(window.read(0, HEAD_BYTES), name)
-    if image_format == "jpeg":
-        found = jpeg.read_header(window.read)
-        return _upright(image_format, found.width, found.height, found.color, found.exif)
-    if image_format in ("png", "webp"):
-        parse = containers.png_header if image_format == "png" else containers.webp_header
-        header = parse(window.read, size_bytes)
-        return _upright(image_format, header.width, header.height, header.color, header.exif)
-    if image_format == "bmp":
-        containers.check_bmp(window.read, size_bytes)
+    if image_format in _HEADERS:
+        return _upright(image_format, _HEADERS[image_format](window.read, size_bytes))
     image = open_image(file, image_format)
     if image_format == "tiff":
         return _tiff(image)
     exif = read_exif(image.info.get("exif") or b"", image.info.get("xmp") or b"")
-    return _upright(image_format, *image.size, image.mode, exif)
+    return _upright(image_format, Header(width=image.width, height=image.height, color=image.mode, exif=exif))
 
 
-def _upright(image_format: str, width: int, height: int, color: str, exif: Exif) -> Probe:
-    orientation = exif.orientation or 1
+def _upright(image_format: str, header: Header) -> Probe:
+    """Return the header with width and height as seen.
+
+    Raises:
+        SampleError: a side that no table of ours can hold, in any case too many pixels.
+    """
+    orientation = header.exif.orientation or 1
+    width, height = header.width, header.height
+    if max(width, height) > _MAX_SIDE:
+        raise SampleError("skipped_too_large", f"{width}x{height} pixels")
     if orientation in _TURNED:
         width, height = height, width
-    return Probe(format=image_format, width=width, height=height, orientation=orientation, color=color, gps=exif.gps)
+    return Probe(
+        format=image_format,
+        width=width,
+        height=height,
+        orientation=orientation,
+        color=header.color,
+        gps=header.exif.gps,
+    )
 
 
 def _tiff(image: ImageFile.ImageFile) -> Probe:
     """Return the header of a TIFF, whose own tags are its EXIF; Pillow turns it upright itself when it decodes."""
     with decoding("tiff"):
-        exif = image.getexif()
-        gps = exif.get_ifd(_GPS)
-        found: object = exif.get(_ORIENTATION)
+        tags = image.getexif()
+        gps = tags.get_ifd(_GPS)
+        found: object = tags.get(_ORIENTATION)
         tagged = image.tag_v2.get(_ORIENTATION)  # type: ignore[attr-defined]  # Pillow swaps the size by this one only
-    orientation = found if isinstance(found, int) and 1 <= found <= 8 else 1
+    orientation = found if isinstance(found, int) and 1 <= found <= 8 else None
     width, height = image.size
-    if orientation in _TURNED and tagged not in _TURNED:
+    if tagged in _TURNED:
         width, height = height, width
-    return Probe(
-        format="tiff", width=width, height=height, orientation=orientation, color=image.mode, gps=2 in gps or 4 in gps
-    )
+    exif = Exif(orientation=orientation, gps=2 in gps or 4 in gps)
+    return _upright("tiff", Header(width=width, height=height, color=image.mode, exif=exif))

@@ -1,0 +1,91 @@
+"""Which kind of source a path is: by looking at what is there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from hfbucket.config import Config
+from hfbucket.core.keys import text_of
+from hfbucket.core.units import SourceKind, SourceSpec
+from hfbucket.errors import SourceError
+from hfbucket.io import store
+from hfbucket.io.images.formats import IMAGE_EXTENSIONS
+from hfbucket.sources import metadata_files, parquet, tars
+from hfbucket.sources.containers import files_of
+from hfbucket.sources.rows import extension_of
+
+_NAMED = re.compile(r"(?P<name>[^/\\=:*?\[\]]+)=(?P<url>.+)", re.DOTALL)
+_READ: Final = "images (.jpg .png .webp …), webdataset tars (.tar .tgz .tar.gz) and Parquet files with images are read"
+
+
+def resolve(argument: str, config: Config) -> SourceSpec:
+    """Return the source that a command's argument means: `PATH` or `name=PATH`.
+
+    Raises:
+        SourceError: nothing is there, nothing of it can be read, or what it is stays unclear.
+    """
+    given, path = _split(argument)
+    url = store.absolute(path)
+    if store.kind_of(url) == "nothing" and store.split_glob(url)[1] is None:
+        raise SourceError(f"{path}: no such file or folder")
+    kind = config.source_type or _look(path, url)
+    prefix = f"{given}/" if given else ""
+    return SourceSpec(name=given or _own_name(url), url=url, prefix=prefix, kind=kind)
+
+
+def _split(argument: str) -> tuple[str, str]:
+    """Return (name or empty, path); a path that exists is one, whatever stands in it."""
+    match = _NAMED.fullmatch(argument)
+    if match is None or (store.is_local(argument) and store.kind_of(argument) != "nothing"):
+        return "", argument
+    if match["name"] in (".", "..") or match["name"] != match["name"].strip():
+        raise SourceError(f"{argument}: a name must not be {match['name']!r}: it is put before every image_id")
+    return match["name"], match["url"]
+
+
+def _own_name(url: str) -> str:
+    """Return the last part of a path, of a glob's the last one before its wildcard."""
+    root, _ = (url, None) if store.kind_of(url) != "nothing" else store.split_glob(url)
+    return text_of(store.split_name(root.rstrip("/"))[1]) or "source"
+
+
+def _look(path: str, url: str) -> SourceKind:
+    root, named, files = files_of(url)
+    names = {file.path: text_of(file.path).lower() for file in files if file.kind != "other"}
+    images = [at for at, name in names.items() if f".{extension_of(name)}" in IMAGE_EXTENSIONS]
+    archives = [at for at, name in names.items() if name.endswith(tuple(f".{end}" for end in tars.EXTENSIONS))]
+    if images and archives:
+        raise SourceError(
+            f"{path}: holds {len(images)} images and {len(archives)} tars: say which with --source-type folder or tars"
+        )
+    if archives:
+        return "tars"
+    tables = [at for at, name in names.items() if extension_of(name) == "parquet" and not _is_beside(at, named)]
+    has_images = any(parquet.may_hold_images(store.join(root, table)) for table in tables[:1])
+    if images and has_images:
+        raise SourceError(
+            f"{path}: holds {len(images)} images and {len(tables)} Parquet files with bytes: "
+            "say which with --source-type folder or parquet"
+        )
+    if images:
+        return "folder"
+    if has_images:
+        return "parquet"
+    raise SourceError(f"{path}: {_nothing(list(names.values()), len(tables))}; {_READ}")
+
+
+def _is_beside(path: bytes, named: frozenset[bytes]) -> bool:
+    return metadata_files.is_metadata(path) and path not in named
+
+
+def _nothing(names: Sequence[str], tables: int) -> str:
+    """Return in words that nothing can be read, and what is there instead."""
+    if not names:
+        return "matches no file"
+    counts = Counter(extension_of(name) for name in names)
+    what = ", ".join(f"{count} .{end}" if end else f"{count} without extension" for end, count in counts.most_common(8))
+    hint = " (no Parquet file has a column of bytes: are these lists of URLs?)" if tables else ""
+    return f"holds no images: found {what}{hint}"

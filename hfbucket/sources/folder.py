@@ -1,0 +1,239 @@
+"""Folders of images with captions and metadata in files beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, Final, cast
+
+import pyarrow as pa
+
+from hfbucket.config import Config
+from hfbucket.core.keys import digest_of, text_of
+from hfbucket.core.meta import parse_json
+from hfbucket.core.units import FileEntry, SourceSpec, Unit, UnitFacts
+from hfbucket.errors import SourceError
+from hfbucket.io import store
+from hfbucket.io.images.formats import IMAGE_EXTENSIONS
+from hfbucket.sources import metadata_files
+from hfbucket.sources.containers import files_of
+from hfbucket.sources.listing import Listing
+from hfbucket.sources.rows import TEXT_EXTENSIONS, Place, Rows, extension_of, look_at, unreadable
+
+SLICE_FILES: Final = 1024
+"""How many images a slice has on average. Slices end where a name's hash says so: one file more changes one slice."""
+
+_MOST_FILES: Final = 8 * SLICE_FILES
+_SIDECAR_LIMIT_BYTES: Final = 16 << 20
+_SIDECARS: Final = frozenset({*TEXT_EXTENSIONS, "json"})
+_RECORD = re.compile(r"(?P<shard>(?:.*/)?\d+)(?:\.parquet|_stats\.json)")
+"""What img2dataset writes beside the folder `00000` of a shard: `00000.parquet`, `00000_stats.json`."""
+
+
+def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
+    """Return the slices of a folder, of one file, or of what a glob matches."""
+    root, _, found = files_of(spec.url)
+    wanted = None
+    if store.kind_of(spec.url) != "folder":
+        wanted = frozenset(file.path for file in found)
+        found = store.walk(root)  # for what lies beside them
+    listed = _Folder(root, found, wanted, config)
+    slices = _slices(listed.entries)
+    units = tuple(_unit(spec, number, root, part, listed) for part in slices)
+    return Listing(units=units, facts=listed.facts())
+
+
+def random_access(unit: Unit) -> bool:
+    """Return True: every image is a file."""
+    return True
+
+
+def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
+    """Return the index rows of a slice.
+
+    Raises:
+        SourceError: a file is gone since it was listed.
+    """
+    rows = Rows(unit, config)
+    for entry in unit.entries:
+        name = text_of(entry.path)
+        place = Place(
+            archive=None,
+            member=name,
+            path=entry.path,
+            offset=0,
+            size_bytes=max(0, entry.size_bytes),
+            mtime_ns=entry.mtime_ns,
+        )
+        image = _look(unit, entry, name, config)
+        rows.add(place, key=name, image=image, meta=_meta(unit, entry, rows), sidecars=_captions(unit, entry, rows))
+    return rows.finish()
+
+
+def read_rows(unit: Unit, rows: pa.Table, config: Config) -> Iterator[tuple[int, bytes]]:
+    """Yield (number in `rows`, bytes) of images, in the order of `rows`.
+
+    Args:
+        rows: column `path` of the index.
+    """
+    for number, path in enumerate(rows["path"].to_pylist()):
+        yield number, store.read_bytes(store.join(unit.url, path))
+
+
+class _Folder:
+    """The files of a source sorted into images, what belongs to them, and the rest."""
+
+    def __init__(
+        self, root: str, found: Sequence[store.FileInfo], wanted: frozenset[bytes] | None, config: Config
+    ) -> None:
+        self._found = {file.path: file for file in found}
+        self._wanted = wanted
+        images = [file.path for file in found if self._is_image(file)]
+        metadata = [file.path for file in found if metadata_files.is_metadata(file.path)]
+        texts = {*config.variants, *([config.id_column] if config.id_column else [])}
+        self._rows, self._notes = metadata_files.read_all(root, metadata, texts)
+        if wanted is None:  # of a part of a folder, metadata may name more
+            images = sorted({*images, *(path for path in self._rows if path not in self._found)})
+        self._sidecars = self._beside(images)
+        self._used = {*images, *metadata}
+        self.entries = [self._entry(path) for path in images]
+
+    def version(self, entry: FileEntry) -> str:
+        """Return a text that changes whenever an image or what belongs to it may have."""
+        paths = (path for path in (entry.path, entry.text, entry.json) if path is not None)
+        versions = (self._found[path].version if path in self._found else "missing" for path in paths)
+        return "\0".join((text_of(entry.path), *versions, entry.row or ""))
+
+    def facts(self) -> UnitFacts:
+        """Return what lay there beside images and what belongs to them."""
+        ignored: Counter[str] = Counter()
+        odd, records = 0, 0
+        shards = {path.rpartition(b"/")[0] for path in self._used}
+        for file in self._found.values():
+            if file.path in self._used or (self._wanted is not None and file.path not in self._wanted):
+                continue
+            name = text_of(file.path)
+            record = _RECORD.fullmatch(name)
+            if file.kind != "file":
+                odd += 1
+            elif record and record["shard"].encode() in shards:
+                records += 1
+            else:
+                ignored[extension_of(name)] += 1
+        notes = [*self._notes]
+        if records:
+            notes.append(f"{records} records of img2dataset lie beside its shards: every image has its own .json")
+        return UnitFacts(ignored=dict(sorted(ignored.items())), ignored_members=odd, notes=tuple(sorted({*notes})))
+
+    def _is_image(self, file: store.FileInfo) -> bool:
+        extension = extension_of(text_of(file.path))
+        return (
+            f".{extension}" in IMAGE_EXTENSIONS
+            and file.kind != "other"
+            and (self._wanted is None or file.path in self._wanted)
+        )
+
+    def _beside(self, images: Sequence[bytes]) -> dict[bytes, dict[str, bytes]]:
+        """Return per stem the sidecars of images, by extension."""
+        beside: dict[bytes, dict[str, bytes]] = {path.rpartition(b".")[0]: {} for path in images}
+        for file in self._found.values():
+            stem, _, extension = file.path.rpartition(b".")
+            kind = extension.lower().decode("latin-1")
+            if kind in _SIDECARS and stem in beside and file.kind == "file":
+                beside[stem].setdefault(kind, file.path)
+        return beside
+
+    def _entry(self, path: bytes) -> FileEntry:
+        file = self._found.get(path)
+        beside = self._sidecars[path.rpartition(b".")[0]]
+        self._used.update(beside.values())
+        is_there = file is not None and file.kind == "file"
+        return FileEntry(
+            path=path,
+            size_bytes=file.size_bytes if file is not None and is_there else -1,
+            mtime_ns=file.mtime_ns if file is not None else 0,
+            text=next((beside[kind] for kind in TEXT_EXTENSIONS if kind in beside), None),
+            json=beside.get("json"),
+            row=self._rows.get(path),
+        )
+
+
+def _slices(entries: Sequence[FileEntry]) -> Iterator[list[FileEntry]]:
+    part: list[FileEntry] = []
+    for entry in entries:
+        last = int.from_bytes(hashlib.sha256(entry.path).digest()[:8], "big") % SLICE_FILES == 0
+        part.append(entry)
+        if last or len(part) == _MOST_FILES:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _unit(spec: SourceSpec, number: int, root: str, part: Sequence[FileEntry], listed: _Folder) -> Unit:
+    return Unit(
+        source=number,
+        kind="folder",
+        url=root,
+        name=text_of(part[0].path),
+        prefix=spec.prefix,
+        size_bytes=sum(max(0, entry.size_bytes) for entry in part),
+        version=digest_of("\n".join(listed.version(entry) for entry in part)).hex(),
+        entries=tuple(part),
+    )
+
+
+def _look(unit: Unit, entry: FileEntry, name: str, config: Config) -> dict[str, Any]:
+    if entry.size_bytes < 0:
+        return unreadable("there is no such file")
+    try:
+        with store.RandomFile(store.join(unit.url, entry.path)) as file:
+            window = cast("BinaryIO", store.Window(file, 0, file.size_bytes))
+            return look_at(window, name=name, size_bytes=file.size_bytes, max_pixels=config.max_pixels)
+    except FileNotFoundError as error:
+        raise SourceError(f"{name}: is gone since the folder was listed: is the source still there?") from error
+    except OSError as error:
+        return unreadable(error.strerror or type(error).__name__)
+
+
+def _meta(unit: Unit, entry: FileEntry, rows: Rows) -> dict[str, Any]:
+    """Return the metadata of an image: of its own JSON, overlaid with the row of a metadata file."""
+    meta: dict[str, Any] = {}
+    if entry.json is not None:
+        data = _sidecar(unit, entry.json, rows)
+        value = parse_json(data) if data is not None else None
+        if isinstance(value, dict):
+            meta = value
+            rows.sidecar("json")
+        elif data is not None:
+            rows.note("is no JSON object: not used", name=text_of(entry.json))
+    if entry.row is not None:
+        meta |= parse_json(entry.row)
+        rows.sidecar("metadata")
+    return meta
+
+
+def _captions(unit: Unit, entry: FileEntry, rows: Rows) -> dict[str, bytes]:
+    if entry.text is None:
+        return {}
+    data = _sidecar(unit, entry.text, rows)
+    if data is None:
+        return {}
+    extension = extension_of(text_of(entry.text))
+    rows.sidecar(extension)
+    return {extension: data}
+
+
+def _sidecar(unit: Unit, path: bytes, rows: Rows) -> bytes | None:
+    """Return the bytes of a file beside an image; None, and a note, where they cannot be had."""
+    try:
+        with store.RandomFile(store.join(unit.url, path)) as file:
+            if file.size_bytes <= _SIDECAR_LIMIT_BYTES:
+                return file.pread(0, file.size_bytes)
+            problem = f"has {file.size_bytes} bytes, more than {_SIDECAR_LIMIT_BYTES}"
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    rows.note(f"cannot be read: {problem}; its image goes without", name=text_of(path))
+    return None

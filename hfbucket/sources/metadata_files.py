@@ -1,0 +1,138 @@
+"""metadata.jsonl, .csv and .parquet in the imagefolder convention: a row per image, named by `file_name`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import posixpath
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbucket.core.keys import text_of
+from hfbucket.core.meta import meta_json, parse_json
+from hfbucket.errors import SourceError
+from hfbucket.io import store
+
+NAMES: Final = (b"metadata.jsonl", b"metadata.csv", b"metadata.parquet")
+FILE_NAME: Final = "file_name"
+_LONGEST_CELL: Final = 1 << 30
+
+
+def is_metadata(path: bytes) -> bool:
+    """Return whether a file is one of these, by its name."""
+    return path.rpartition(b"/")[2] in NAMES
+
+
+def read_all(root: str, paths: Iterable[bytes], texts: Iterable[str]) -> tuple[dict[bytes, str], list[str]]:
+    """Return the row, as JSON text, of every file that metadata files name, and what a user should be told.
+
+    Where several files name one image, the one nearest to it wins.
+
+    Args:
+        root: what `paths` and the result's keys lie below.
+        texts: columns that stay text in CSV, whatever they look like.
+
+    Raises:
+        SourceError: a file cannot be parsed, or two of one folder name the same image.
+    """
+    rows: dict[bytes, str] = {}
+    owner: dict[bytes, bytes] = {}
+    notes: list[str] = []
+    for path in sorted(paths, key=lambda path: (path.count(b"/"), path)):
+        folder = path.rpartition(b"/")[0]
+        own: dict[bytes, str] = {}
+        repeated = 0
+        for name, row in _rows(store.join(root, path), path, frozenset(texts), notes):
+            place = _below(folder, name)
+            if place is None:
+                notes.append(f"{text_of(path)} names {name!r}, which is not below the source: not used")
+            elif place in own:
+                repeated += 1
+            else:
+                own[place] = row
+                _refuse_two(owner.get(place), path, place)
+                owner[place] = path
+        if repeated:
+            notes.append(f"{text_of(path)} names {repeated} files more than once: the first row of each is used")
+        rows |= own
+    return rows, notes
+
+
+def _refuse_two(first: bytes | None, second: bytes, place: bytes) -> None:
+    if first is not None and first.rpartition(b"/")[0] == second.rpartition(b"/")[0]:
+        names = f"{text_of(first)} and {text_of(second)}"
+        raise SourceError(f"{names} both name {text_of(place)}: keep one metadata file per folder")
+
+
+def _below(folder: bytes, name: str) -> bytes | None:
+    """Return the path below the root that a file name in a folder's metadata means; None where it leads outside."""
+    path = posixpath.normpath(posixpath.join(folder, name.encode("utf-8", "surrogateescape")))
+    return None if path.startswith((b"/", b"../")) or path in (b"..", b".") else path
+
+
+def _rows(url: str, path: bytes, texts: frozenset[str], notes: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield (file name, the rest of its row as JSON)."""
+    where = text_of(path)
+    kind = path.rpartition(b".")[2]
+    parse = {b"jsonl": _json_lines, b"csv": _csv_rows, b"parquet": _parquet_rows}[kind]
+    for number, row in enumerate(parse(url, where, texts)):
+        name = row.pop(FILE_NAME, None)
+        if isinstance(name, str) and name:
+            yield name, json.dumps(row) if kind != b"parquet" else meta_json(row)
+        elif number == 0:
+            notes.append(f"{where} has no column {FILE_NAME} (it has {', '.join(map(str, row)) or 'none'}): not used")
+            return
+        else:
+            notes.append(f"{where} has rows without {FILE_NAME}, such as row {number + 1}: not used")
+
+
+def _json_lines(url: str, where: str, texts: frozenset[str]) -> Iterator[dict[str, Any]]:
+    text = store.read_bytes(url).decode("utf-8-sig", "surrogateescape")
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            row = parse_json(line)
+            if not isinstance(row, dict):
+                raise SourceError(f"{where}: line {number} must be a JSON object, got {line.strip()!r:.80}")
+            yield row
+
+
+def _csv_rows(url: str, where: str, texts: frozenset[str]) -> Iterator[dict[str, Any]]:
+    text = store.read_bytes(url).decode("utf-8-sig", "surrogateescape")
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), restkey="", strict=True))
+    except csv.Error as error:
+        raise SourceError(f"{where}: cannot be read as CSV: {error}") from error
+    finally:
+        csv.field_size_limit(before)
+    if any("" in row for row in rows):
+        raise SourceError(f"{where}: a row has more cells than the first line has names")
+    for column in rows[0] if rows else ():
+        if column not in texts and column != FILE_NAME:
+            _give_type(rows, column)
+    yield from rows
+
+
+def _give_type(rows: list[dict[str, Any]], column: str) -> None:
+    """Make a column of CSV text numbers where every cell is one, written as JSON would; empty cells become null."""
+    cells = [row[column] or None for row in rows]
+    numbers = [None if cell is None else parse_json(cell) for cell in cells]
+    plain = all(
+        cell is None or (isinstance(number, (int, float)) and not isinstance(number, bool))
+        for cell, number in zip(cells, numbers, strict=True)
+    )
+    for row, cell, number in zip(rows, cells, numbers, strict=True):
+        row[column] = number if plain else cell
+
+
+def _parquet_rows(url: str, where: str, texts: frozenset[str]) -> Iterator[dict[str, Any]]:
+    try:
+        with store.open_seekable(url) as opened, pq.ParquetFile(opened) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+    except pa.ArrowException as error:
+        raise SourceError(f"{where}: cannot be read as Parquet: {error}") from error

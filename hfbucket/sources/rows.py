@@ -1,0 +1,141 @@
+"""Rows of the index, the same for every kind of source: an image, its captions, its metadata."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import pyarrow as pa
+
+from hfbucket.config import Config
+from hfbucket.core.keys import digest_of
+from hfbucket.core.meta import meta_json, split_captions, without_location
+from hfbucket.core.units import Unit, UnitFacts
+from hfbucket.errors import SampleError
+from hfbucket.io.images.probe import probe
+from hfbucket.schemas import INDEX
+
+TEXT_EXTENSIONS: Final = ("txt", "caption")
+"""Sidecars that hold a caption, the first that is there wins."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where an image lies: columns of the index."""
+
+    archive: str | None
+    member: str
+    path: bytes | None
+    offset: int
+    size_bytes: int
+    mtime_ns: int
+
+
+class Rows:
+    """Collects the index rows of one unit, and what else was seen in it."""
+
+    def __init__(self, unit: Unit, config: Config) -> None:
+        self._unit, self._config = unit, config
+        self._rows: list[dict[str, Any]] = []
+        self._meta_keys: set[str] = set()
+        self._sidecars: Counter[str] = Counter()
+        self._ignored: Counter[str] = Counter()
+        self._notes: set[str] = set()
+        self.ignored_members = 0
+
+    def add(
+        self,
+        place: Place,
+        *,
+        key: str,
+        image: Mapping[str, Any],
+        meta: Mapping[str, Any],
+        sidecars: Mapping[str, bytes],
+    ) -> None:
+        """Add an image.
+
+        Args:
+            key: its image_id without the source's prefix, unless a metadata column gives the id.
+            image: columns that `look_at` or `unreadable` returned.
+            sidecars: caption files by extension.
+        """
+        self._meta_keys.update(meta)
+        row: dict[str, Any] = {"archive": place.archive, "member": place.member, "path": place.path}
+        row |= {"offset": place.offset, "size_bytes": place.size_bytes, "mtime_ns": place.mtime_ns, **image}
+        image_id, problem = self._image_id(key, meta)
+        if problem and row.get("outcome") is None:
+            row |= {"outcome": "source_errors", "detail": problem}
+        captions, repaired, rest = split_captions(meta, sidecars, self._config.variants)
+        if not self._config.keep_location:
+            rest, located = without_location(rest)
+            row["gps"] = located or row.get("gps")
+        row |= {"image_id": image_id, "digest": digest_of(image_id)}
+        row |= {"captions": captions, "caption_repaired": repaired, "meta": meta_json(rest)}
+        self._rows.append(row)
+
+    def _image_id(self, key: str, meta: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the id, and what is wrong with the column that should have given it."""
+        column = self._config.id_column
+        if column is None:
+            return self._unit.prefix + key, ""
+        value = meta.get(column)
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            return self._unit.prefix + key, f"its metadata has no id in {column!r}: {value!r:.80}"
+        text = str(value).encode("utf-8", "replace").decode("utf-8")
+        return self._unit.prefix + text, ""
+
+    def sidecar(self, extension: str) -> None:
+        """Count a sidecar that belongs to an image."""
+        self._sidecars[extension] += 1
+
+    def ignore(self, extension: str, count: int = 1) -> None:
+        """Count files or members that are no images and belong to none."""
+        self._ignored[extension] += count
+
+    def note(self, text: str, *, name: str | None = None) -> None:
+        """Keep something a user should be told once, about the file `name` or the unit."""
+        self._notes.add(f"{name or self._unit.name} {text}")
+
+    def finish(self) -> tuple[pa.Table, UnitFacts]:
+        """Return the rows, schema INDEX, and the facts."""
+        facts = UnitFacts(
+            ignored=dict(sorted(self._ignored.items())),
+            ignored_members=self.ignored_members,
+            meta_keys=tuple(sorted(self._meta_keys)),
+            sidecars=dict(sorted(self._sidecars.items())),
+            notes=tuple(sorted(self._notes)),
+        )
+        return pa.Table.from_pylist(self._rows, schema=INDEX), facts
+
+
+def look_at(file: BinaryIO, *, name: str, size_bytes: int, max_pixels: int) -> dict[str, Any]:
+    """Return the index columns that an image's header gives, or why the image is out."""
+    try:
+        seen = probe(file, name=name, size_bytes=size_bytes)
+    except SampleError as error:
+        return {"outcome": error.outcome, "detail": error.detail}
+    columns: dict[str, Any] = {
+        "format": seen.format,
+        "width": seen.width,
+        "height": seen.height,
+        "orientation": seen.orientation,
+        "color": seen.color,
+        "gps": seen.gps,
+    }
+    if seen.width * seen.height > max_pixels:
+        detail = f"{seen.width}x{seen.height} pixels are more than the limit of {max_pixels}"
+        columns |= {"outcome": "skipped_too_large", "detail": detail}
+    return columns
+
+
+def unreadable(detail: str) -> dict[str, Any]:
+    """Return the index columns of an image that could not be read from its source."""
+    return {"outcome": "source_errors", "detail": detail}
+
+
+def extension_of(name: str) -> str:
+    """Return the lower-case extension of a file name without its dot, or an empty text."""
+    stem, dot, extension = name.rpartition("/")[2].rpartition(".")
+    return extension.lower() if dot and stem else ""

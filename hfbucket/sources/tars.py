@@ -1,0 +1,228 @@
+"""webdataset tars: members of one sample lie side by side and share their name up to the extension."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Final, cast
+
+import pyarrow as pa
+
+from hfbucket.config import Config
+from hfbucket.core.keys import text_of
+from hfbucket.core.meta import parse_json
+from hfbucket.core.units import SourceSpec, Unit, UnitFacts
+from hfbucket.errors import SourceError
+from hfbucket.io.images.formats import IMAGE_EXTENSIONS
+from hfbucket.io.store import RandomFile, Window
+from hfbucket.io.tarread import ForwardFile, Member, is_gzip, members, open_tar
+from hfbucket.sources.containers import list_containers
+from hfbucket.sources.listing import Listing
+from hfbucket.sources.rows import TEXT_EXTENSIONS, Place, Rows, extension_of, look_at, unreadable
+
+EXTENSIONS: Final = ("tar", "tgz", "tar.gz")
+_SIDECARS: Final = (*TEXT_EXTENSIONS, "json")
+_TEXT_LIMIT_BYTES: Final = 16 << 20
+_SMALL_LIMIT_BYTES: Final = 64 << 10
+_HEAD_LIMIT_BYTES: Final = 64 << 20
+"""How much of an image in a gzipped tar is looked at for its header."""
+
+
+def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
+    """Return one unit per tar."""
+    return list_containers(spec, number, EXTENSIONS)
+
+
+def random_access(unit: Unit) -> bool:
+    """Return whether single images can be read at their offsets: not from gzipped tars."""
+    return not (unit.url.lower().endswith("gz") or is_gzip(unit.url))
+
+
+def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
+    """Return the index rows of a tar.
+
+    Raises:
+        SourceError: it is no tar.
+    """
+    rows = Rows(unit, config)
+    notes: list[str] = []
+    with open_tar(unit.url) as file:
+        scan = _Scan(unit, config, rows, file)
+        try:
+            for member in members(file, notes):
+                scan.take(member)
+        except SourceError as error:
+            raise SourceError(f"{unit.url}: {error}") from error
+        scan.finish()
+        if isinstance(file, ForwardFile):
+            rows.note("is gzipped: it is read from start to end each time; unpacked it would be faster")
+    for note in notes:
+        rows.note(note)
+    return rows.finish()
+
+
+def read_rows(unit: Unit, rows: pa.Table, config: Config) -> Iterator[tuple[int, bytes]]:
+    """Yield (number in `rows`, bytes) of images, in the order they lie in the tar.
+
+    Args:
+        rows: columns `offset` and `size_bytes` of the index.
+    """
+    offsets, sizes = rows["offset"].to_pylist(), rows["size_bytes"].to_pylist()
+    with open_tar(unit.url) as file:
+        for number in sorted(range(len(offsets)), key=offsets.__getitem__):
+            yield number, file.pread(offsets[number], sizes[number])
+
+
+@dataclass(slots=True)
+class _Sample:
+    """Adjacent members with one key."""
+
+    key: str
+    images: list[tuple[Place, dict[str, Any]]] = field(default_factory=list)
+    meta: dict[str, Any] = field(default_factory=dict)
+    sidecars: dict[str, bytes] = field(default_factory=dict)
+    extensions: list[str] = field(default_factory=list)
+
+
+class _Scan:
+    """Groups the members of one tar into samples and turns them into rows."""
+
+    def __init__(self, unit: Unit, config: Config, rows: Rows, file: RandomFile | ForwardFile) -> None:
+        self._unit, self._config, self._rows, self._file = unit, config, rows, file
+        self._sample = _Sample("")
+        self._with_image: set[str] = set()
+        self._without_image: set[str] = set()
+
+    def take(self, member: Member) -> None:
+        """Add the next member."""
+        if not member.is_file:
+            self._rows.ignored_members += 1
+            return
+        name = text_of(member.name)
+        if any(part.startswith(".") for part in name.split("/")):
+            self._rows.ignore(extension_of(name))
+            return
+        key, extension = _split(name)
+        if key != self._sample.key:
+            self._flush()
+            self._sample = _Sample(key)
+        if f".{extension}" in IMAGE_EXTENSIONS:
+            self._sample.images.append((self._place(member, name), self._look(member, name)))
+        elif not member.is_whole or not self._read_sidecar(member, extension):
+            self._rows.ignore(extension)
+
+    def finish(self) -> None:
+        """End the last sample."""
+        self._flush()
+        apart = sorted(self._with_image & self._without_image)
+        if apart:
+            self._rows.note(
+                f"has sidecars of {len(apart)} images that do not lie beside them, such as {apart[0]}: not used; "
+                "the members of a sample must be adjacent"
+            )
+
+    def _place(self, member: Member, name: str) -> Place:
+        return Place(
+            archive=self._unit.name,
+            member=name,
+            path=None,
+            offset=member.offset,
+            size_bytes=member.size_bytes,
+            mtime_ns=self._unit.mtime_ns,
+        )
+
+    def _look(self, member: Member, name: str) -> dict[str, Any]:
+        if isinstance(self._file, ForwardFile):
+            data = self._file.pread(member.offset, min(member.size_bytes, _HEAD_LIMIT_BYTES))
+            window: BinaryIO = io.BytesIO(data)
+            is_whole = len(data) == min(member.size_bytes, _HEAD_LIMIT_BYTES)
+        else:
+            window = cast("BinaryIO", Window(self._file, member.offset, member.size_bytes))
+            is_whole = member.is_whole
+        if not is_whole:
+            return unreadable("the archive ends inside this member")
+        size_bytes = member.size_bytes
+        return look_at(window, name=name, size_bytes=size_bytes, max_pixels=self._config.max_pixels)
+
+    def _read_sidecar(self, member: Member, extension: str) -> bool:
+        """Take a member as caption or metadata of its sample; return whether it is one."""
+        kind = extension.removesuffix(".gz")
+        if member.size_bytes > (_TEXT_LIMIT_BYTES if kind in _SIDECARS else _SMALL_LIMIT_BYTES):
+            return False
+        data = self._file.pread(member.offset, member.size_bytes)
+        if len(data) < member.size_bytes:
+            return False
+        if kind != extension:
+            data = _unpacked(data)
+        if kind in TEXT_EXTENSIONS:
+            self._sample.sidecars[kind] = data
+        elif kind == "json":
+            value = parse_json(data)
+            if not isinstance(value, dict):
+                return False
+            self._sample.meta |= value
+        else:
+            value = _small_value(data)
+            if value is None or not kind:
+                return False
+            self._sample.meta.setdefault(kind, value)
+        self._sample.extensions.append(extension)
+        return True
+
+    def _flush(self) -> None:
+        sample = self._sample
+        if not sample.images:
+            for extension in sample.extensions:
+                self._rows.ignore(extension)
+            if sample.extensions:
+                self._without_image.add(sample.key)
+            return
+        self._with_image.add(sample.key)
+        for extension in sample.extensions:
+            self._rows.sidecar(extension)
+        for number, (place, image) in enumerate(sample.images):
+            # further images of a sample keep their extension: an id names one image
+            key = sample.key if number == 0 else place.member
+            key = f"{self._unit.name}/{key}"
+            self._rows.add(place, key=key, image=image, meta=sample.meta, sidecars=_in_order(sample.sidecars))
+
+
+def _in_order(sidecars: dict[str, bytes]) -> dict[str, bytes]:
+    return {extension: sidecars[extension] for extension in TEXT_EXTENSIONS if extension in sidecars}
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return (key, extension in lower case) of a member; `a.txt.gz` has the extension `txt.gz`."""
+    stem, dot, extension = name.rpartition(".")
+    if not dot or "/" in extension:
+        return name, ""
+    extension = extension.lower()
+    if extension == "gz":
+        inner, dot, second = stem.rpartition(".")
+        if dot and second.lower() in _SIDECARS:
+            return inner, f"{second.lower()}.gz"
+    return stem, extension
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Return the content of a small gzipped member, as far as it is whole and within the limit."""
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            return stream.read(_TEXT_LIMIT_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _small_value(data: bytes) -> str | int | None:
+    """Return what a small member such as `.cls` says: a whole number, or text; None for anything else."""
+    try:
+        text = data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return None
+    if "\0" in text:
+        return None
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else text

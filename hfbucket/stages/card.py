@@ -1,0 +1,60 @@
+"""New words for a finished export: its manifest and card are rewritten, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from hfbucket.core.card_words import Words, changed_words, with_words
+from hfbucket.core.keys import CARD, MANIFEST
+from hfbucket.core.manifest import HistoryEntry, Manifest
+from hfbucket.errors import FormatError
+from hfbucket.io.atomic import replacing
+from hfbucket.io.cards import render_card
+from hfbucket.io.clock import created
+from hfbucket.io.manifest_file import manifest_bytes, read_manifest
+from hfbucket.io.store import is_local, local_path
+
+__all__ = ["update_card"]
+
+
+def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest, tuple[str, ...]]:
+    """Put words into a finished export on this machine and render its card anew.
+
+    Both files are written aside before either is replaced, the manifest last. What stands there already is not
+    written again; after a kill between the two, the same call brings them together.
+
+    Returns:
+        The manifest as it is now, and the names of the words that changed.
+
+    Raises:
+        FormatError: there is no finished export, or not on this machine.
+        ConfigError: the words cannot stand in a card.
+    """
+    if not is_local(os.fspath(export)):
+        raise FormatError(
+            "must be on this machine; copy it here, change the card, and push it", where=os.fspath(export)
+        )
+    folder = Path(local_path(os.fspath(export)))
+    old = read_manifest(folder)
+    new = with_words(old, words)
+    changed = changed_words(old, new)
+    if changed:
+        entry = HistoryEntry(export_id=old.export_id or "", created=created(), what=f"words: {', '.join(changed)}")
+        new = replace(new, history=(*old.history, entry))
+    card = render_card(new).encode("utf-8")
+    if not changed:
+        _write_if_other(folder / CARD, card)
+        return new, changed
+    with replacing(folder / MANIFEST) as manifest_aside:
+        manifest_aside.write_bytes(manifest_bytes(new))
+        _write_if_other(folder / CARD, card)
+    return new, changed
+
+
+def _write_if_other(path: Path, data: bytes) -> None:
+    if path.is_file() and path.read_bytes() == data:
+        return
+    with replacing(path) as aside:
+        aside.write_bytes(data)

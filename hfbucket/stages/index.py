@@ -1,0 +1,206 @@
+"""Stage index: what images there are, where, how big, with which captions. Scanned once, kept in a cache per user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import pyarrow.compute as pc
+
+from hfbucket.config import Config
+from hfbucket.core.events import Notice, OnEvent, Progress, ignore
+from hfbucket.core.hashing import sha256_of
+from hfbucket.core.units import SourceSpec, Unit, UnitFacts
+from hfbucket.errors import SourceError
+from hfbucket.executors.local import map_tasks, worker_count
+from hfbucket.executors.task import Failure
+from hfbucket.io import store
+from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
+from hfbucket.sources import SOURCES, Listing
+from hfbucket.sources.detect import resolve
+
+_INDEX_VERSION: Final = 1
+"""Raised whenever a scan gives other rows for the same bytes and settings."""
+
+_DECODERS: Final = ("pillow", "pillow-heif", "pillow-jxl-plugin")
+_MOST_NOTES: Final = 20
+_ATTEMPTS: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scan:
+    """One unit to scan."""
+
+    unit: Unit
+    config: Config
+    #: Where its rows go.
+    file: str
+
+
+def build_index(sources: Sequence[str], config: Config, *, on_event: OnEvent = ignore) -> Index:
+    """Return the index of all sources; units that did not change since they were last scanned come from the cache.
+
+    Args:
+        sources: `PATH` or `name=PATH`: folders, files or globs, local or any fsspec URL.
+
+    Raises:
+        SourceError: a source is not there, empty, unreadable, or not what was said.
+    """
+    specs = tuple(resolve(argument, config) for argument in sources)
+    listings = [SOURCES[spec.kind].list_units(spec, number, config) for number, spec in enumerate(specs)]
+    chosen = [_sampled(listing.units, config.sample_units) for listing in listings]
+    for spec, listing in zip(specs, listings, strict=True):
+        _refuse_empty(spec, len(listing.units), listing.facts)
+    units = _indexed([unit for part in chosen for unit in part], config, on_event)
+    index = Index(
+        sources=specs,
+        units=units,
+        listing_facts=tuple(listing.facts for listing in listings),
+        units_listed=tuple(len(listing.units) for listing in listings),
+    )
+    _check(index, config)
+    _tell(index, config, on_event)
+    return index
+
+
+def cache_folder(config: Config) -> Path:
+    """Return the folder of the index cache: as set, else HFBUCKET_CACHE, else in the user's cache folder."""
+    folder = config.cache_dir or os.environ.get("HFBUCKET_CACHE")
+    if folder:
+        return Path(folder).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfbucket"
+
+
+def _sampled(units: tuple[Unit, ...], count: int | None) -> tuple[Unit, ...]:
+    """Return `count` units spread evenly over all, or all."""
+    if count is None or count >= len(units):
+        return units
+    return tuple(units[(2 * number + 1) * len(units) // (2 * count)] for number in range(count))
+
+
+def _refuse_empty(spec: SourceSpec, found: int, facts: UnitFacts) -> None:
+    if found:
+        return
+    ignored = ", ".join(f"{count} .{extension}" for extension, count in facts.ignored.items()) or "nothing else"
+    raise SourceError(f"source {spec.name!r} holds no images: found {ignored}. Is the path right, or --source-type?")
+
+
+def _indexed(units: Sequence[Unit], config: Config, on_event: OnEvent) -> tuple[IndexedUnit, ...]:
+    """Return where the rows of every unit are, after scanning what the cache does not have."""
+    folder = cache_folder(config) / "index"
+    files = [_cache_file(folder, unit, config) for unit in units]
+    hits = [read_unit(file, unit) for file, unit in zip(files, units, strict=True)]
+    todo = {
+        file: _Scan(unit=unit, config=config, file=file)
+        for file, unit, hit in zip(files, units, hits, strict=True)
+        if hit is None
+    }
+    _announce([scan.unit for scan in todo.values()], on_event)
+    written = _scanned(todo, config, len(units), on_event)
+    return tuple(
+        hit if hit is not None else _written(written[file], unit)
+        for file, unit, hit in zip(files, units, hits, strict=True)
+    )
+
+
+def _scanned(todo: dict[str, _Scan], config: Config, total: int, on_event: OnEvent) -> dict[str, str]:
+    """Scan in processes, trying again what a dying worker took with it; return per cache file where the rows are."""
+    written: dict[str, str] = {}
+    before = total - len(todo)
+    failures: list[Failure] = []
+    for _ in range(_ATTEMPTS):
+        scans = [scan for file, scan in todo.items() if file not in written]
+        failures = []
+        for scan, result in map_tasks(scan_one, scans, workers=worker_count(config.workers)):
+            if isinstance(result, Failure):
+                failures.append(result)
+            else:
+                written[scan.file] = result
+                on_event(Progress(stage="index", done=before + len(written), total=total, unit="units"))
+        if not failures:
+            return written
+    raise SourceError(f"{failures[0].task.unit.url}: could not be scanned: {failures[0].reason}")
+
+
+def _written(file: str, unit: Unit) -> IndexedUnit:
+    found = read_unit(file, unit)
+    if found is None:
+        raise SourceError(f"{file}: was written and cannot be read again: is the disk of the index cache sound?")
+    return found
+
+
+def _cache_file(folder: Path, unit: Unit, config: Config) -> str:
+    """Return the file of a unit's rows, named after everything that makes them what they are."""
+    settings = (config.variants, config.id_column, config.image_column, config.keep_location, config.max_pixels)
+    place = (unit.kind, os.fsencode(unit.url).hex(), unit.name, unit.prefix, unit.size_bytes, unit.version)
+    key = sha256_of([_INDEX_VERSION, place, settings, [_installed(name) for name in _DECODERS]])
+    return str(folder / key[:2] / f"{key}.parquet")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def scan_one(scan: _Scan) -> str:
+    """Scan one unit and return the file its rows are in; runs in a worker."""
+    unit = scan.unit
+    try:
+        table, facts = SOURCES[unit.kind].scan_unit(unit, scan.config)
+    except OSError as error:
+        raise SourceError(f"{unit.url}: cannot be read: {error}") from error
+    file = scan.file
+    if unit.kind == "folder" and "source_errors" in pc.unique(table["outcome"]).to_pylist():
+        file = file.removesuffix(".parquet") + "-once.parquet"  # a file that could not be read may be next time
+    # the rows know nothing of the machine; entries are only the way to them
+    write_unit(file, replace(unit, entries=()), table, facts)
+    return file
+
+
+def _announce(units: Sequence[Unit], on_event: OnEvent) -> None:
+    """Say beforehand how many bytes must be read where headers alone cannot be had."""
+    whole = [unit for unit in units if not SOURCES[unit.kind].random_access(unit) or not store.is_local(unit.url)]
+    if whole:
+        size = _size(sum(unit.size_bytes for unit in whole))
+        text = f"reading {size} of {len(whole)} Parquet, gzipped or remote units for their image headers"
+        on_event(Notice(level="info", text=f"{text}; --sample-units N estimates from a part"))
+
+
+def _check(index: Index, config: Config) -> None:
+    """Refuse a source without any image, and an id column that no sample has."""
+    for number, spec in enumerate(index.sources):
+        rows = sum(unit.rows for unit in index.units if unit.unit.source == number)
+        facts = index.facts(number)
+        _refuse_empty(spec, rows, facts)
+        if config.id_column is not None and config.id_column not in facts.meta_keys:
+            known = ", ".join(facts.meta_keys) or "none"
+            wanted = f"{config.id_column!r} for --id-column"
+            raise SourceError(f"source {spec.name!r} has no metadata {wanted}; it has: {known}")
+
+
+def _tell(index: Index, config: Config, on_event: OnEvent) -> None:
+    """Tell what is odd about the sources, and where the index lies."""
+    notes = [note for number in range(len(index.sources)) for note in index.facts(number).notes]
+    for note in notes[:_MOST_NOTES]:
+        on_event(Notice(level="warning", text=note))
+    if len(notes) > _MOST_NOTES:
+        on_event(Notice(level="warning", text=f"and {len(notes) - _MOST_NOTES} notes more of this kind"))
+    size = _size(sum(os.path.getsize(unit.file) for unit in index.units))
+    on_event(Notice(level="info", text=f"index of {index.rows} images: {cache_folder(config) / 'index'} ({size})"))
+
+
+def _size(size_bytes: int) -> str:
+    """Return a size for people, in decimal units."""
+    for unit, width in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= width:
+            return f"{size_bytes / width:.1f} {unit}"
+    return f"{size_bytes} bytes"
+
+
+__all__ = ["Listing", "build_index", "cache_folder"]

@@ -1,0 +1,129 @@
+"""Running tasks until they are done: retries, progress, and one clear error where it cannot go on."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from hfbucket.core.events import Notice, OnEvent, Progress
+from hfbucket.errors import BuildError
+from hfbucket.executors.local import map_tasks
+from hfbucket.executors.task import Failure
+
+T = TypeVar("T")
+
+_ROUNDS: Final = 3
+_PAUSE_S: Final = 2.0
+"""Before the second round; twice as long before the third."""
+
+_GO_ON: Final = "what is done stays done: run the same command again to go on"
+
+_HOPELESS: Final = {
+    errno.ENOSPC: "the disk is full",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOENT: "no such file (any more)",
+    errno.ENOTDIR: "no such folder (any more)",
+    errno.EFBIG: "the file system takes no file of that size",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+"""Errors that trying again does not mend, in words."""
+
+
+def failure_of(task: object, error: Exception) -> Failure:
+    """Return what a task says about an error that ended it."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, FileNotFoundError):  # stores of fsspec raise it without a number
+        number = errno.ENOENT
+    if number in _HOPELESS:
+        name = getattr(error, "filename", None) or error
+        return Failure(task=task, reason=f"{_HOPELESS[number]}: {name}", final=True)
+    return Failure(task=task, reason=str(error), final=not isinstance(error, OSError))
+
+
+def run_rounds(
+    function: Callable[[T], object],
+    tasks: Sequence[T],
+    counts: Sequence[int],
+    *,
+    stage: str,
+    workers: int,
+    on_event: OnEvent,
+    done: int = 0,
+) -> None:
+    """Run every task; those that fail again, a few rounds, while that may help.
+
+    Args:
+        function: returns a `Failure` or anything else; never raises for what a disk, a source or a store may do.
+        counts: images of every task.
+        done: images of this stage that were done before.
+
+    Raises:
+        BuildError: a task failed for good; what other tasks did stays.
+    """
+    counter = _Counter(stage, done, done + sum(counts), on_event)
+    left = list(range(len(tasks)))
+    for attempt in range(_ROUNDS):
+        failures = _run_round(function, [tasks[n] for n in left], [counts[n] for n in left], workers, counter)
+        if not failures:
+            return
+        left = [left[n] for n in sorted(failures)]
+        reason = failures[min(failures)].reason
+        if attempt + 1 < _ROUNDS:
+            on_event(Notice(level="warning", text=f"{len(left)} tasks of {stage} failed and are tried again: {reason}"))
+            time.sleep(_PAUSE_S * 2**attempt)
+    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, the first because: {reason}; {_GO_ON}")
+
+
+def _run_round(
+    function: Callable[[T], object], tasks: Sequence[T], counts: Sequence[int], workers: int, counter: _Counter
+) -> dict[int, Failure]:
+    """Run tasks once; return those that failed, by number.
+
+    Raises:
+        BuildError: a task failed for good.
+    """
+    failures: dict[int, Failure] = {}
+    number_of = {id(task): number for number, task in enumerate(tasks)}
+    for task, result in map_tasks(function, tasks, workers=workers, on_progress=counter.at):
+        if not isinstance(result, Failure):
+            counter.finish(task, counts[number_of[id(task)]])
+        elif result.final:
+            raise BuildError(f"{result.reason}; {_GO_ON}")
+        else:
+            counter.drop(task)
+            failures[number_of[id(task)]] = result
+    return failures
+
+
+class _Counter:
+    """Adds up what finished tasks and those at work have done."""
+
+    def __init__(self, stage: str, finished: int, total: int, on_event: OnEvent) -> None:
+        self._finished = finished
+        self._stage, self._total, self._on_event = stage, total, on_event
+        self._at_work: dict[int, int] = {}
+        self._tell()
+
+    def at(self, task: object, count: int) -> None:
+        """Take how far a task is."""
+        self._at_work[id(task)] = count
+        self._tell()
+
+    def finish(self, task: object, count: int) -> None:
+        """Take that a task is done."""
+        self._at_work.pop(id(task), None)
+        self._finished += count
+        self._tell()
+
+    def drop(self, task: object) -> None:
+        """Take that a task came to nothing."""
+        self._at_work.pop(id(task), None)
+
+    def _tell(self) -> None:
+        done = self._finished + sum(self._at_work.values())
+        self._on_event(Progress(stage=self._stage, done=min(done, self._total), total=self._total, unit="images"))

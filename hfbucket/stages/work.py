@@ -1,0 +1,58 @@
+"""The work folder of a build: where everything lies that is no part of the export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """Names in a work folder; `<export>.work` unless the settings say otherwise. Nothing here is ever published."""
+
+    folder: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the build that is at work."""
+        return self.folder / "lock"
+
+    @property
+    def settings(self) -> Path:
+        """The content settings that the shards so far were written with."""
+        return self.folder / "settings.json"
+
+    @property
+    def units(self) -> Path:
+        """The units that task rows point to."""
+        return self.folder / "units.json"
+
+    @property
+    def tasks(self) -> Path:
+        """The tasks table."""
+        return self.folder / "tasks.parquet"
+
+    @property
+    def receipts(self) -> Path:
+        """One receipt per finished shard."""
+        return self.folder / "receipts"
+
+    @property
+    def spool(self) -> Path:
+        """Images of sources that cannot be read at random."""
+        return self.folder / "spool"
+
+    @property
+    def previous(self) -> Path:
+        """The manifest of the export that is being replaced: its words and history live on."""
+        return self.folder / "previous-manifest.json"
+
+    @property
+    def finished(self) -> Path:
+        """What the last finished build was made of."""
+        return self.folder / "finished.json"
+
+
+def work_of(export: Path, work_dir: str | None) -> Work:
+    """Return the work folder of an export."""
+    return Work(folder=Path(work_dir).absolute() if work_dir else export.with_name(export.name + ".work"))

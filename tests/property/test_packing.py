@@ -1,0 +1,34 @@
+"""Shard cuts against a loop over samples."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hfbucket.core.packing import cut, fine_chroma_from
+from tests.property import oracle
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    planned=st.lists(st.integers(4096, 40_000), max_size=60),
+    max_bytes=st.integers(1, 120_000),
+    max_samples=st.integers(1, 20),
+)
+def test_cut_closes_before_the_sample_that_would_exceed_a_limit(
+    planned: list[int], max_bytes: int, max_samples: int
+) -> None:
+    shard, position = cut(np.array(planned, dtype=np.int64), max_bytes, max_samples)
+    assert shard.dtype == position.dtype == np.int32
+    assert list(zip(shard.tolist(), position.tolist(), strict=True)) == oracle.cut(planned, max_bytes, max_samples)
+
+
+@settings(max_examples=200, deadline=None)
+@given(target=st.integers(1, 4096), side=st.integers(1, 10**6), threshold=st.fractions(0, 1, max_denominator=10**9))
+def test_full_chroma_from_the_side_where_the_scale_reaches_the_threshold(
+    target: int, side: int, threshold: Fraction
+) -> None:
+    assert (side >= fine_chroma_from(target, threshold)) == (Fraction(target, side) <= threshold)
