@@ -100,7 +100,7 @@ class Index:
         """Return (first position, rows) of every row group: whole columns with memory for one group."""
         schema = pa.schema([INDEX.field(name) for name in names])
         for start, unit in zip(self.starts.tolist(), self.units, strict=False):
-            for table in tables.read_groups(unit.file, names):
+            for table in tables.read_groups(unit.file, names) if unit.rows else ():
                 yield start, table.cast(schema)
                 start += table.num_rows
 
