@@ -23,31 +23,31 @@ else:
 
 
 @contextmanager
-def locked(path: Path, *, wait_s: float) -> Iterator[None]:
-    """Hold the lock of `path` while the block runs, with the child processes started in it.
+def locked(path: Path, *, wait_s: float) -> Iterator[bool]:
+    """Hold the lock of `path` while the block runs, with the child processes started in it; yield whether it is held.
 
     Children inherit the lock: it ends when the last of them is gone, so what a killed process leaves running for a
     moment cannot meet its successor.
 
     Args:
-        wait_s: how long to wait for such a moment to pass.
-
-    Raises:
-        BlockingIOError: another process holds it.
+        wait_s: how long to wait for another holder to end.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        deadline = time.monotonic() + wait_s
-        while True:
-            try:
-                _try_lock(descriptor)
-                break
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise BlockingIOError(f"{path} is locked by another process") from error
-            time.sleep(0.05)
-        os.set_inheritable(descriptor, True)
-        yield
+        held = _try_until(descriptor, time.monotonic() + wait_s)
+        os.set_inheritable(descriptor, held)
+        yield held
     finally:
         os.close(descriptor)
+
+
+def _try_until(descriptor: int, deadline_s: float) -> bool:
+    while True:
+        try:
+            _try_lock(descriptor)
+            return True
+        except OSError:
+            if time.monotonic() > deadline_s:
+                return False
+        time.sleep(0.05)

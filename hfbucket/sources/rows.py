@@ -40,6 +40,7 @@ class Rows:
         self._unit, self._config = unit, config
         self._rows: list[dict[str, Any]] = []
         self._meta_keys: set[str] = set()
+        self._kept_keys: set[str] = set()
         self._sidecars: Counter[str] = Counter()
         self._ignored: Counter[str] = Counter()
         self._notes: set[str] = set()
@@ -71,6 +72,7 @@ class Rows:
         if not self._config.keep_location:
             rest, located = without_location(rest)
             row["gps"] = located or row.get("gps")
+        self._kept_keys.update(rest)
         row |= {"image_id": image_id, "digest": digest_of(image_id)}
         row |= {"captions": captions, "caption_repaired": repaired, "meta": meta_json(rest)}
         self._rows.append(row)
@@ -104,6 +106,7 @@ class Rows:
             ignored=dict(sorted(self._ignored.items())),
             ignored_members=self.ignored_members,
             meta_keys=tuple(sorted(self._meta_keys)),
+            kept_keys=tuple(sorted(self._kept_keys)),
             sidecars=dict(sorted(self._sidecars.items())),
             notes=tuple(sorted(self._notes)),
         )

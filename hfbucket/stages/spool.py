@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hfbucket.config import Config
 from hfbucket.core.events import Notice, OnEvent
 from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
+from hfbucket.executors.local import worker_count
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import replacing
 from hfbucket.io.index_files import Index
@@ -35,7 +37,8 @@ class SpoolTask:
     """One unit to spool."""
 
     unit: Unit
-    #: Columns `offset` and `size_bytes` of the images, ascending by offset.
+    config: Config
+    #: Columns `path`, `offset` and `size_bytes` of the images, ascending by offset.
     rows: pa.Table
     spool: Path
 
@@ -70,13 +73,13 @@ def open_spooled(spool: Path, url: str, version: str) -> Spooled | None:
     return Spooled(tar, places) if places.exists() and tar.exists() else None
 
 
-def spool_units(index: Index, positions: Int64s, spool: Path, *, workers: int, on_event: OnEvent) -> None:
+def spool_units(index: Index, positions: Int64s, spool: Path, config: Config, *, on_event: OnEvent) -> None:
     """Copy what cannot be read at random of the images at these index positions into the spool.
 
     Raises:
         BuildError: the disk is full, or a source is gone or cannot be read.
     """
-    tasks = list(_missing(index, positions, spool))
+    tasks = list(_missing(index, positions, spool, config))
     if not tasks:
         return
     size_bytes = sum(int(task.rows["size_bytes"].to_numpy().sum()) for task in tasks)
@@ -90,6 +93,7 @@ def spool_units(index: Index, positions: Int64s, spool: Path, *, workers: int, o
     if shutil.disk_usage(spool).free < size_bytes:
         on_event(Notice(level="warning", text=f"{spool} has less free space than that"))
     counts = [task.rows.num_rows for task in tasks]
+    workers = worker_count(config.workers)
     run_rounds(spool_unit, tasks, counts, stage="spool", workers=workers, on_event=on_event)
 
 
@@ -110,7 +114,7 @@ def _copy(task: SpoolTask) -> None:
     sizes = task.rows["size_bytes"].to_pylist()
     done = 0
     with ShardWriter(tar) as writer:
-        for number, data in SOURCES[task.unit.kind].read_rows(task.unit, task.rows):
+        for number, data in SOURCES[task.unit.kind].read_rows(task.unit, task.rows, task.config):
             if len(data) != sizes[number]:
                 raise SourceError(f"{task.unit.url} changed after it was planned; run the same command again")
             copied[:, done] = offsets[number], writer.add(f"{number:08d}.img", data)
@@ -124,14 +128,14 @@ def _copy(task: SpoolTask) -> None:
         np.save(file, copied[:, order], allow_pickle=False)
 
 
-def _missing(index: Index, positions: Int64s, spool: Path) -> Iterator[SpoolTask]:
+def _missing(index: Index, positions: Int64s, spool: Path, config: Config) -> Iterator[SpoolTask]:
     positions = np.sort(positions)
     edges = np.searchsorted(positions, index.starts)
     for number in np.flatnonzero(np.diff(edges)):
         unit = index.units[number].unit
         if SOURCES[unit.kind].random_access(unit):
             continue
-        rows = index.take(positions[edges[number] : edges[number + 1]], ("offset", "size_bytes"))
+        rows = index.take(positions[edges[number] : edges[number + 1]], ("path", "offset", "size_bytes"))
         rows = rows.sort_by("offset")
         spooled = open_spooled(spool, unit.url, unit.version)
         if spooled is not None:
@@ -139,7 +143,7 @@ def _missing(index: Index, positions: Int64s, spool: Path) -> Iterator[SpoolTask
             spooled.close()
             if complete:
                 continue
-        yield SpoolTask(unit=unit, rows=rows, spool=spool)
+        yield SpoolTask(unit=replace(unit, entries=()), config=config, rows=rows, spool=spool)
 
 
 def _files(spool: Path, url: str, version: str) -> tuple[Path, Path]:

@@ -1,0 +1,211 @@
+"""The build stage: index, plan, tasks, shards, end. Killed at any point, the same call goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from hfbucket.config import Config
+from hfbucket.core.card_words import Words
+from hfbucket.core.events import Notice, OnEvent, ignore
+from hfbucket.core.hashing import canonical_json, sha256_of
+from hfbucket.core.keys import CARD, MANIFEST
+from hfbucket.core.manifest import Manifest
+from hfbucket.core.outcomes import CODE, UNDECODABLE
+from hfbucket.core.plan import Plan
+from hfbucket.core.settings import content_settings
+from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, TooManyFailuresError
+from hfbucket.executors.local import worker_count
+from hfbucket.io.atomic import remove_temporaries, write_bytes
+from hfbucket.io.cards import read_words
+from hfbucket.io.index_files import Index
+from hfbucket.io.locks import locked
+from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
+from hfbucket.stages.finish import Built, finish
+from hfbucket.stages.index import build_index
+from hfbucket.stages.places import check_apart, check_settings, clear, retire
+from hfbucket.stages.plan import make_plan, read_protos
+from hfbucket.stages.rounds import run_rounds
+from hfbucket.stages.spool import spool_units
+from hfbucket.stages.tasks import ShardTask, make_job, write_tasks
+from hfbucket.stages.work import Work, work_of
+from hfbucket.stages.write import write_shard
+
+_LOCK_WAIT_S: Final = 5.0
+_SHOWN: Final = 3
+
+
+def build(
+    sources: Sequence[str], output: str | os.PathLike[str], config: Config, *, on_event: OnEvent = ignore
+) -> Manifest:
+    """Write an export, or go on with one, and return its manifest.
+
+    Args:
+        sources: `PATH` or `name=PATH`, in order.
+        output: folder of the export, on this machine.
+
+    Raises:
+        SourceError: a source is empty, contradicts itself, or lies inside the output or around it.
+        PlanMismatchError: not the plan that was expected, or other settings than the export there was built with.
+        TooManyFailuresError: too many images cannot be decoded.
+        BuildError: disk full, permission denied, a source is gone, or another build is at work here.
+    """
+    export = Path(output).absolute()
+    work = work_of(export, config.work_dir)
+    _check_config(config)
+    words = read_words(config)
+    settings = content_settings(config, read_protos(config))
+    check_settings(export, work, settings, overwrite=config.overwrite)
+    index = build_index(sources, config, on_event=on_event)
+    check_apart(index.sources, export, work)
+    plan = make_plan(index, config, on_event=on_event)
+    _check_plan(index, plan, config)
+    with _only_build(work):
+        if check_settings(export, work, settings, overwrite=config.overwrite):
+            clear(export, work)
+        export.mkdir(parents=True, exist_ok=True)
+        for folder in (export, work.folder):
+            remove_temporaries(folder)
+        write_bytes(work.settings, canonical_json(settings).encode("utf-8"))
+        return _build(index, plan, settings, words, export, work, config, on_event)
+
+
+def _build(
+    index: Index,
+    plan: Plan,
+    settings: Mapping[str, Any],
+    words: Words,
+    export: Path,
+    work: Work,
+    config: Config,
+    on_event: OnEvent,
+) -> Manifest:
+    job = make_job(index, config, export, work)
+    tasks = write_tasks(index, plan, job, settings)
+    # Words that a card was given since stay, unless this call gives others.
+    key = sha256_of({"plan": plan.plan_id, "tasks": [[t.file, t.task_sha256] for t in tasks], "words": asdict(words)})
+    pending = [task for task in tasks if _receipt(task) is None]
+    if not pending and (done := _finished(export, work, key)) is not None:
+        on_event(Notice(level="info", text=f"{export} is complete already; nothing was written"))
+        return done
+    retire(export, work)
+    _write_pending(index, plan, tasks, pending, config, on_event)
+    receipts = [receipt for task in tasks if (receipt := _receipt(task)) is not None]
+    _check_written(receipts, tasks, index, plan, config)
+    _forget_others(work, tasks)
+    built = Built(index=index, plan=plan, job=job, settings=settings, receipts=receipts)
+    manifest = finish(built, words, on_event=on_event)
+    write_bytes(work.finished, json.dumps({"key": key, "content_sha256": manifest.content_sha256}).encode())
+    work.previous.unlink(missing_ok=True)
+    if work.spool.exists():
+        shutil.rmtree(work.spool)
+    return manifest
+
+
+def _check_config(config: Config) -> None:
+    if config.sample_units is not None:
+        raise ConfigError("sample_units is for plans: a build reads every unit; leave it away")
+    if config.format == "bucketed_shards_v1" and len(config.base) > 1:
+        raise ConfigError(f"format bucketed_shards_v1 has one base, got {', '.join(map(str, config.base))}")
+
+
+def _check_plan(index: Index, plan: Plan, config: Config) -> None:
+    if config.expect_plan is not None and plan.plan_id != config.expect_plan:
+        raise PlanMismatchError(
+            f"expected plan {config.expect_plan}, got {plan.plan_id}: sources or settings changed since; look at "
+            "`hfbucket plan` again"
+        )
+    rows = np.flatnonzero(np.isin(plan.outcome, [CODE[name] for name in UNDECODABLE]))
+    shown = index.take(rows[:_SHOWN], ("image_id",))["image_id"].to_pylist()
+    _check_failures(len(rows), index.rows, shown, config)
+
+
+def _check_failures(failures: int, seen: int, shown: Sequence[str], config: Config) -> None:
+    if failures > config.max_failure_ratio * seen:
+        raise TooManyFailuresError(
+            f"{failures:,} of {seen:,} images cannot be decoded, such as {', '.join(map(repr, shown))}: more than "
+            f"--max-failure-ratio {float(config.max_failure_ratio):g} allows. Look at them, or raise the limit and run "
+            "the command again: what is done stays done"
+        )
+
+
+def _write_pending(
+    index: Index, plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTask], config: Config, tell: OnEvent
+) -> None:
+    """Spool what must be, then write the shards that have no receipt."""
+    if not pending:
+        return
+    work, export = pending[0].job.work, Path(pending[0].job.export)
+    numbers = {task.row_group for task in pending}
+    rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
+    spool_units(index, np.concatenate(rows), work.spool, config, on_event=tell)
+    needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(export).free
+    if needed > free:
+        text = f"about {needed / 1e9:,.1f} GB are to be written, {export} has {free / 1e9:,.1f} GB free"
+        tell(Notice(level="warning", text=text))
+    counts = [task.samples for task in pending]
+    done = sum(task.samples for task in tasks) - sum(counts)
+    workers = worker_count(config.workers)
+    run_rounds(write_shard, pending, counts, stage="write", workers=workers, on_event=tell, done=done)
+
+
+def _receipt(task: ShardTask) -> Receipt | None:
+    """Return the receipt of a task that is done: it is of this very task, and the shard is there at its size."""
+    receipt = read_receipt(receipt_file(task.job.work.receipts, task.file))
+    if receipt is None or receipt.task_sha256 != task.task_sha256:
+        return None
+    path = Path(task.job.export, task.file)
+    size_bytes = path.stat().st_size if path.exists() else 0
+    return receipt if size_bytes == receipt.size_bytes else None
+
+
+def _check_written(
+    receipts: Sequence[Receipt], tasks: Sequence[ShardTask], index: Index, plan: Plan, config: Config
+) -> None:
+    if len(receipts) != len(tasks):
+        raise BuildError(f"{len(tasks) - len(receipts)} shards vanished while they were written; run the command again")
+    rejected = [entry.image_id for receipt in receipts for entry in receipt.rejected if entry.outcome in UNDECODABLE]
+    before = int(np.isin(plan.outcome, [CODE[name] for name in UNDECODABLE]).sum())
+    _check_failures(before + len(rejected), index.rows, rejected[:_SHOWN], config)
+
+
+def _forget_others(work: Work, tasks: Sequence[ShardTask]) -> None:
+    """Delete receipts of shards that the plan has no more; finishing deletes the shards themselves."""
+    known = {receipt_file(work.receipts, task.file) for task in tasks}
+    for path in sorted(work.receipts.glob("*/*.parquet")):
+        if path not in known:
+            path.unlink()
+
+
+def _finished(export: Path, work: Work, key: str) -> Manifest | None:
+    """Return the manifest of an export that is already what this build would write."""
+    if not work.finished.exists() or not (export / MANIFEST).exists() or not (export / CARD).exists():
+        return None
+    stated = json.loads(work.finished.read_bytes())
+    manifest = read_manifest(export)
+    tables = ((export / table.file, table.bytes) for table in manifest.samples)
+    whole = all(path.exists() and path.stat().st_size == size_bytes for path, size_bytes in tables)
+    same = stated == {"key": key, "content_sha256": manifest.content_sha256}
+    return manifest if same and whole and any((export / "ledger").glob("part-*.parquet")) else None
+
+
+@contextmanager
+def _only_build(work: Work) -> Iterator[None]:
+    """Hold the work folder.
+
+    Raises:
+        BuildError: another build does.
+    """
+    with locked(work.lock, wait_s=_LOCK_WAIT_S) as held:
+        if not held:
+            raise BuildError(f"another build is at work in {work.folder}; wait for it, or end it")
+        yield
