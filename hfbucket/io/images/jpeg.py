@@ -17,6 +17,8 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SO
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, restarts, SOI and EOI have no length
 _KNOWN: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xF0), _COM})  # segments with a length
 _XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
+_JUNK_BYTES: Final = 4096
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
 _IN_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 """What ends entropy-coded data: 0xFF, and neither a stuffed zero nor a restart after it."""
 
@@ -156,16 +158,12 @@ def _orientation_segment(orientation: int) -> bytes:
 def _next_marker(read: Read, position: int) -> tuple[int, int]:
     """Return the next marker's code and the offset after it; junk before it is skipped, as decoders do."""
     pair = read(position, 2)
-    while len(pair) == 2:
-        if pair[0] == 0xFF and pair[1] not in (0x00, 0xFF):
-            return pair[1], position + 2
-        if pair[0] == 0xFF:
-            position += 1 if pair[1] == 0xFF else 2
-        else:
-            chunk = read(position, 4096)
-            found = chunk.find(b"\xff")
-            position += found if found >= 0 else len(chunk)
-        pair = read(position, 2)
+    if len(pair) == 2 and pair[0] == 0xFF and pair[1] not in (0x00, 0xFF):
+        return pair[1], position + 2
+    while len(chunk := read(position, _JUNK_BYTES)) > 1:
+        if found := _MARKER.search(chunk):
+            return found[0][1], position + found.end()
+        position += len(chunk) - 1
     raise corrupt("truncated JPEG: the file ends before its end-of-image marker")
 
 
