@@ -109,13 +109,12 @@ def _bucket_cells(bucket_id: str, entry: BucketEntry) -> tuple[str, str, str, st
 
 
 def crop_sentence(manifest: Manifest) -> str:
-    """Return where the crop box lies."""
-    if manifest.crop.get("strategy") == "center":
-        return "The crop box lies in the center."
-    allowed = manifest.crop.get("allowed_corners", [0, 1, 2, 3])
-    corners = [_CORNERS[corner] for corner in allowed if corner in range(4)]
-    jitter = manifest.crop.get("corner_jitter")
-    moved = f", then moved inward by up to {jitter} pixels, by the same hash" if jitter else ""
+    """Return where the crop box lies, or nothing where the manifest does not tell."""
+    strategy, jitter = manifest.crop.get("strategy"), manifest.crop.get("corner_jitter")
+    if strategy != "corner":
+        return "The crop box lies in the center." if strategy == "center" else ""
+    corners = [_CORNERS[corner] for corner in manifest.crop.get("allowed_corners", range(4)) if corner in range(4)]
+    moved = f", then moved inward by up to {inline(str(jitter))} pixels" if jitter else ""
     if len(corners) == 1:
         return f"The crop box lies in the {corners[0]} corner{moved}."
     return f"The crop box lies in a corner chosen by a hash of the image's id: {listed(corners, 'or')}{moved}."
@@ -129,10 +128,10 @@ def jpeg_sentence(manifest: Manifest) -> str:
     if subsampling == "adaptive_scale":
         scale = inline(str(manifest.jpeg.get("threshold", "0.85")))
         return (
-            f"It was saved as JPEG at quality {quality}, without chroma subsampling (4:4:4) where it had been scaled "
-            f"to {scale} of its size or less, else with 4:2:0."
+            f"It was saved as JPEG at quality {inline(str(quality))}, without chroma subsampling (4:4:4) where it had "
+            f"been scaled to {scale} of its size or less, else with 4:2:0."
         )
-    return f"It was saved as JPEG at quality {quality}, chroma subsampling {inline(str(subsampling))}."
+    return f"It was saved as JPEG at quality {inline(str(quality))}, chroma subsampling {inline(str(subsampling))}."
 
 
 def statistics(manifest: Manifest) -> Statistics | None:

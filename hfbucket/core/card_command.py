@@ -9,6 +9,7 @@ from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.buckets import SDXL
 from hfbucket.core.export_settings import settings_of
 from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest_json import is_ours
 from hfbucket.core.markdown import line
 from hfbucket.errors import ConfigError
 
@@ -20,11 +21,11 @@ _OTHERS: Final = frozenset(Config().of_kind("content")) - {*_ALWAYS}
 
 def build_command(manifest: Manifest) -> str:
     """Return the command that builds this content from the same sources, or nothing for exports of other tools."""
+    if not is_ours(manifest) or manifest.image_mode is None:
+        return ""
     try:
         flags = Config(**_settings(manifest)).flags("content")
-    except ConfigError:
-        return ""
-    if manifest.image_mode is None or not manifest.sources or not manifest.base_resolutions:
+    except ConfigError:  # a setting of a newer release
         return ""
     names = [line(source.name) for source in manifest.sources]
     always = [word for base in manifest.base_resolutions for word in ("--base", str(base))]
@@ -34,10 +35,8 @@ def build_command(manifest: Manifest) -> str:
 
 def custom_protos(manifest: Manifest) -> str:
     """Return the proto table as `--protos` reads it, or nothing where it is the default one."""
-    protos = manifest.bucket_rule.get("protos")
-    if not isinstance(protos, (list, tuple)) or tuple(map(tuple, protos)) == SDXL:
-        return ""
-    return "\n".join(f"{w}x{h}" for w, h in protos)
+    protos = tuple(tuple(size) for size in manifest.bucket_rule.get("protos") or ())
+    return "" if protos in ((), SDXL) else "\n".join("x".join(map(str, size)) for size in protos)
 
 
 def _settings(manifest: Manifest) -> dict[str, Any]:

@@ -15,9 +15,8 @@ _BIDI_CONTROLS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2
 """They reorder what stands after them, in the source and on the page."""
 
 _LINE_BREAKS: Final = re.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-_SPECIAL: Final = re.compile(r"[\\`*\[\]<>#|~$]|&(?=#?\w+;)|!(?=\[)|(?<![^\W_])_|_(?![^\W_])")
-_LINE_START: Final = re.compile(r"(\d{1,9})?([-+=.)])(?=[-=\s]|$)")
-_URL: Final = re.compile(r"(https?://[A-Za-z0-9._~:/?#@&=%+,-]*[A-Za-z0-9/])")
+_SPECIAL: Final = re.compile(r"[\\`*\[\]<>|~$]|(?<!\S)#|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+_LINE_START: Final = re.compile(r"(\d{1,9})?([-+=:.)])(?=[-=\s]|$)")
 _FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _HTML_BLOCKS: Final = ("script", "style", "pre", "textarea", "details", "div", "center", "table")
 """HTML that takes in what follows it until its end tag."""
@@ -37,10 +36,9 @@ def line(text: str) -> str:
 def inline(text: str) -> str:
     """Return the text as one line that Markdown shows as it is: for headings, cells and within sentences.
 
-    URLs stay as they are, so that they become links.
+    Only what has to be escaped is, so that names stay readable in the source and most bare URLs stay links.
     """
-    parts = _URL.split(line(text))
-    return "".join(part if i % 2 else _SPECIAL.sub(r"\\\g<0>", part) for i, part in enumerate(parts))
+    return _SPECIAL.sub(r"\\\g<0>", line(text))
 
 
 def block(text: str) -> str:
@@ -68,6 +66,7 @@ def link(label: str, url: str) -> str:
 
 def fenced(text: str, language: str = "") -> str:
     """Return a code block whose fence is longer than any run of backticks inside."""
+    text = plain(text)
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hfbucket.core.card_words import Words, changed_words, with_words
 from hfbucket.core.keys import CARD, MANIFEST
 from hfbucket.core.manifest import HistoryEntry, Manifest
+from hfbucket.core.manifest_json import is_ours
 from hfbucket.errors import FormatError
 from hfbucket.io.atomic import replacing
 from hfbucket.io.cards import render_card
@@ -29,7 +30,7 @@ def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest,
         The manifest as it is now, and the names of the words that changed.
 
     Raises:
-        FormatError: there is no finished export, or not on this machine.
+        FormatError: there is no finished export, it is not on this machine, or another tool's.
         ConfigError: the words cannot stand in a card.
     """
     if not is_local(os.fspath(export)):
@@ -38,6 +39,8 @@ def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest,
         )
     folder = Path(local_path(os.fspath(export)))
     old = read_manifest(folder)
+    if not is_ours(old):
+        raise FormatError("was written by another tool; change the card with that one", where=str(folder / MANIFEST))
     new = with_words(old, words)
     changed = changed_words(old, new)
     if changed:
@@ -48,7 +51,10 @@ def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest,
         _write_if_other(folder / CARD, card)
         return new, changed
     with replacing(folder / MANIFEST) as manifest_aside:
-        manifest_aside.write_bytes(manifest_bytes(new))
+        with manifest_aside.open("wb") as file:
+            file.write(manifest_bytes(new))
+            file.flush()
+            os.fsync(file.fileno())  # a full disk shows now, before the card is replaced
         _write_if_other(folder / CARD, card)
     return new, changed
 

@@ -2,15 +2,403 @@
 
 from __future__ import annotations
 
+import io
+import re
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from fsspec.implementations.local import LocalFileSystem
+from markdown_it import MarkdownIt
+from PIL import Image, ImageCms
 
-from hfbucket.io.cards import card_problems, render_card
-from tests.factories import make_export
+from hfbucket.config import Config
+from hfbucket.core.card import front_matter, loader_configs, size_category
+from hfbucket.core.card_words import Words
+from hfbucket.core.geometry import Geometry
+from hfbucket.core.manifest import CaptionVariant, License, Manifest, Shard, SourceEntry
+from hfbucket.core.markdown import line
+from hfbucket.errors import ConfigError
+from hfbucket.io.cards import card_problems, read_words, render_card
+from hfbucket.io.images.decode import decode_rgb
+from hfbucket.io.images.encode import fit
+from tests.factories import make_export, make_foreign_export
+from tests.io.card_manifest import FULL, bucket
+
+PARSER = MarkdownIt("commonmark").enable("table")
+MODES = ("reencode_jpeg", "passthrough_jpeg")
 
 
-@pytest.mark.parametrize("image_mode", ["reencode_jpeg", "passthrough_jpeg"])
-def test_card_agrees_with_its_manifest(tmp_path: Path, image_mode: str) -> None:
-    manifest = make_export(tmp_path, bases=(128, 64), image_mode=image_mode, card=False)
-    assert card_problems(render_card(manifest), manifest) == ()
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Manifest]]:
+    """Exports of both modes on disk, with their cards."""
+    made = {}
+    for mode in MODES:
+        path = tmp_path_factory.mktemp(mode) / "export"
+        manifest = make_export(path, bases=(128, 64), image_mode=mode, per_shard=8, card=False)
+        (path / "README.md").write_text(render_card(manifest), encoding="utf-8")
+        made[mode] = (path, manifest)
+    return made
+
+
+def body_of(card: str) -> str:
+    return card.split("\n---\n", 1)[1]
+
+
+def yaml_of(card: str) -> dict[str, Any]:
+    data = yaml.safe_load(card.removeprefix("---\n").split("\n---\n", 1)[0])
+    assert isinstance(data, dict)
+    return data
+
+
+def headings(card: str) -> list[str]:
+    tokens = PARSER.parse(body_of(card))
+    return [f"{a.tag} {b.content}" for a, b in pairwise(tokens) if a.type == "heading_open"]
+
+
+def snippets(card: str) -> list[str]:
+    return [t.content for t in PARSER.parse(body_of(card)) if t.type == "fence" and t.info == "python"]
+
+
+def blocks(card: str) -> list[str]:
+    """Return the kinds of the blocks that are no paragraphs."""
+    return [t.type for t in PARSER.parse(body_of(card)) if t.level == 0 and not t.type.startswith("paragraph")]
+
+
+# The YAML
+
+
+@pytest.mark.parametrize("bases", [(128,), (128, 64)])
+def test_globs_match_exactly_the_shards_of_the_manifest(tmp_path: Path, bases: tuple[int, ...]) -> None:
+    manifest = make_export(tmp_path, bases=bases, card=False)
+    files = LocalFileSystem()
+    for config in loader_configs(manifest):
+        base = None if config.name == "all" else int(config.name[1:])
+        wanted = {s.file for e in manifest.buckets.values() if base in (None, e.base_resolution) for s in e.shards}
+        found = [file for pattern in config.patterns for file in files.glob(f"{tmp_path}/{pattern}")]
+        assert sorted(found) == sorted(f"{tmp_path}/{file}" for file in wanted)
+
+
+def test_configs_and_counts() -> None:
+    configs = {config.name: (config.patterns, config.images) for config in loader_configs(FULL)}
+    assert configs == {
+        "all": (("buckets/*/shard-*.tar",), 1_234_567),
+        "r512": (("buckets/r512_*/shard-*.tar",), 1_234_555),
+        "r51": (("buckets/r51_*/shard-*.tar",), 12),
+    }
+    assert yaml_of(render_card(FULL))["configs"][0] == {
+        "config_name": "all",
+        "default": True,
+        "data_files": [{"split": "train", "path": "buckets/*/shard-*.tar"}],
+    }
+
+
+def test_buckets_of_unusual_names_get_globs_of_their_own() -> None:
+    buckets = {"left": bucket("left", 512, 3), "right": bucket("right", 256, 2), "empty": bucket("empty", 128, 0)}
+    configs = {config.name: config.patterns for config in loader_configs(replace(FULL, buckets=buckets))}
+    assert configs == {
+        "all": ("buckets/*/shard-*.tar",),
+        "r512": ("buckets/left/*.tar",),
+        "r256": ("buckets/right/*.tar",),
+    }
+
+
+def test_a_shard_outside_its_folder_is_named() -> None:
+    odd = replace(bucket("a", 512, 3), shards=(Shard(file="buckets/b/shard-00007.tar"),))
+    buckets = {"a": odd, "b": bucket("b", 256, 2)}
+    patterns = {config.name: config.patterns for config in loader_configs(replace(FULL, buckets=buckets))}
+    assert patterns["r512"] == ("buckets/b/shard-00007.tar",)
+    assert patterns["r256"] == ("buckets/b/shard-00000.tar",)
+
+
+def test_datasets_reads_the_metadata(exports: dict[str, tuple[Path, Manifest]]) -> None:
+    from datasets import DatasetInfo, load_dataset_builder
+
+    path, manifest = exports["reencode_jpeg"]
+    for config in front_matter(manifest)["configs"]:
+        info: DatasetInfo = load_dataset_builder(str(path), config["config_name"]).info
+        images = {c.name: c.images for c in loader_configs(manifest)}[config["config_name"]]
+        assert info.splits["train"].num_examples == images
+        kinds = {name: type(feature).__name__ for name, feature in info.features.items()}
+        assert kinds == {"jpg": "Image", "txt": "Value", "json": "Json", "__key__": "Value", "__url__": "Value"}
+
+
+@pytest.mark.parametrize("name", ["all", "r128", "r64"])
+def test_stock_datasets_loads_every_config_at_once(
+    exports: dict[str, tuple[Path, Manifest]], tmp_path: Path, name: str
+) -> None:
+    from datasets import load_dataset
+
+    path, manifest = exports["reencode_jpeg"]
+    images = load_dataset(str(path), name, split="train", cache_dir=str(tmp_path))
+    assert len(images) == {config.name: config.images for config in loader_configs(manifest)}[name]
+    assert images[0]["jpg"].size == (images[0]["json"]["w"], images[0]["json"]["h"])
+
+
+@pytest.mark.parametrize(
+    ("images", "category"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (18_455_504, "10M<n<100M"), (10**12 - 1, "100B<n<1T"),
+     (10**12, "n>1T")],
+)  # fmt: skip
+def test_size_category(images: int, category: str) -> None:
+    assert size_category(images) == category
+
+
+def test_license_only_where_one_was_given() -> None:
+    bare = yaml_of(render_card(replace(FULL, license=License())))
+    assert not [key for key in bare if key.startswith("license")]
+    named = yaml_of(render_card(replace(FULL, license=License(name="Isle", link="https://example.org/l"))))
+    assert (named["license"], named["license_name"], named["license_link"]) == (
+        "other",
+        "Isle",
+        "https://example.org/l",
+    )
+    assert yaml_of(render_card(replace(FULL, language=("no", "en"))))["language"] == ["no", "en"]
+
+
+# The snippets
+
+SNIPPETS = {
+    "datasets": r"\(1\d\d, \d+\) Picture .* r128_p",
+    "hfbucket": r"\((128, 128|128, 96)\) Picture .* r128_p",
+    "webdataset": r"\(\d+, \d+\) Picture .* r\d+_p",
+    "tarfile": r"[0-9a-f]{32}\.jpg \d+ Picture .* r128_p",
+    "batches": r"16 128 (128|96)\n",
+    "fit": r"\((128, 128|128, 96)\)\n",
+}
+"""What each snippet of the card prints, in their order."""
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*FileIO")  # webdataset leaves a shard open when it is left
+@pytest.mark.parametrize("name", SNIPPETS)
+@pytest.mark.parametrize("mode", MODES)
+def test_snippet_runs(
+    exports: dict[str, tuple[Path, Manifest]],
+    mode: str,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, manifest = exports[mode]
+    found = dict(zip(SNIPPETS, snippets(render_card(manifest)), strict=False))
+    assert len(found) == (5 if mode == "reencode_jpeg" else 6)
+    if name == "fit" and mode == "reencode_jpeg":
+        return
+    if name == "hfbucket":
+        pytest.importorskip("hfbucket.load.api")
+    monkeypatch.chdir(path.parent)
+    exec(compile(found[name], name, "exec"), {"__name__": name})
+    assert re.match(SNIPPETS[name], capsys.readouterr().out, re.DOTALL)
+
+
+def srgb_with(old: bytes, new: bytes) -> bytes:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert old in profile
+    return profile.replace(old, b"\0old").replace(new, old).replace(b"\0old", new)
+
+
+PROFILES = {
+    "swapped": srgb_with(b"rXYZ", b"gXYZ"),
+    "of gray": srgb_with(b"RGB ", b"GRAY"),
+    "broken": b"no profile" * 20,
+}
+
+
+@pytest.mark.parametrize("kind", ["plain", "gray", *PROFILES])
+def test_fit_gives_the_pixels_that_reencoding_encodes(kind: str) -> None:
+    """Colors may differ by one level after a conversion between color profiles, by nothing else."""
+    source = Image.radial_gradient("L").resize((210, 140))
+    if kind != "gray":
+        source = Image.merge("RGB", (source, source.rotate(90), source.rotate(180)))
+    data = io.BytesIO()
+    source.save(data, "JPEG", icc_profile=PROFILES.get(kind))
+    snippet = snippets(render_card(replace(FULL, image_mode="passthrough_jpeg")))[5].split("sample = ")[0]
+    space: dict[str, Any] = {}
+    exec(compile(snippet, "fit", "exec"), space)
+    box = Geometry(resized_w=96, resized_h=64, crop_left=32, crop_top=0, w=64, h=64)
+    metadata = {name: getattr(box, name) for name in ("resized_w", "resized_h", "crop_left", "crop_top", "w", "h")}
+    ours = space["fit"](Image.open(io.BytesIO(data.getvalue())), metadata)
+    theirs = fit(decode_rgb(data.getvalue(), max_pixels=10**6).image, box)
+    assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int)).max() <= (kind == "swapped")
+
+
+# The body
+
+HOSTILE = (
+    "# Injected heading\n\n## Another",
+    "x\n---\nlicense: mit\n---\n",
+    "| a | b |\n| - | - |",
+    "<script>alert(1)</script> <!-- &lt;",
+    "```\ncode",
+    "[a](javascript:alert(1)) ![b](http://x/y.png) <http://z>",
+    "{{ manifest }} {% raw %} ${x} `",
+    "- !!python/object:os.system x: [&a *a]",
+    "\u202edrawkcab\x00\x1b[31m\ud800\u2028",
+    "  \t\n ",
+    "'\"\\",
+)
+
+
+def hostile(text: str) -> Manifest:
+    variants = tuple(
+        CaptionVariant(name=text + str(i), selected=True, priority=i, images_with_ok_caption=1, images_selected=1)
+        for i in range(2)
+    )
+    source = SourceEntry(
+        name=text, kind=text, repo_id=text, url=text, revision=text, splits=(text,), images_seen=3, license=text,
+        homepage="https://example.org/" + text,
+    )  # fmt: skip
+    return replace(
+        FULL,
+        title=text,
+        description=text,
+        license=License(id=text, name=text, link="https://example.org/" + text),
+        language=(text,),
+        tags=(text,),
+        citation=text,
+        captions=replace(FULL.captions, variants=variants),
+        caption_sources=({"id": text, "variant": text, "model": text, "prompt_sha256": text},),
+        sources=(source,),
+        settings={**FULL.settings, "id_column": text},
+        generator=replace(FULL.generator, version=text) if FULL.generator else None,
+        history=tuple(replace(entry, what=text, created=text) for entry in FULL.history),
+        sections={},
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_words_change_no_structure(text: str) -> None:
+    card = render_card(hostile(text))
+    card.encode("utf-8")
+    plain = render_card(hostile("word"))
+    if text.strip():
+        assert headings(card)[1:] == headings(plain)[1:]
+        assert blocks(card) == blocks(plain)
+    inline = [child for t in PARSER.parse(body_of(card)) for child in t.children or []]
+    assert not [child for child in inline if child.type in ("html_inline", "image", "em", "strong")]
+    assert all(str(child.attrs["href"]).startswith("https://") for child in inline if child.type == "link_open")
+    data, expected = yaml_of(card), yaml_of(plain)
+    assert (data["configs"], data["dataset_info"]) == (expected["configs"], expected["dataset_info"])
+    assert data.get("pretty_name") == (line(text) or None)
+    assert card_problems(card, hostile(text)) == ()
+
+
+@pytest.mark.parametrize(
+    "opened", ["```python\ncode", "<!-- hidden", "<details>\n\nmore", "# Own heading\n\ntext", "~~~"]
+)
+def test_sections_end_where_they_end(opened: str) -> None:
+    sections = dict.fromkeys(("about", "filtering", "source_and_license", "limits"), opened)
+    wanted = headings(render_card(replace(FULL, sections={})))
+    assert [h for h in headings(render_card(replace(FULL, sections=sections))) if h in wanted] == wanted
+
+
+def test_sections_stand_in_their_places() -> None:
+    order = ["h2 About", "h2 Loading", "h2 Captions", "h2 Filtering", "h2 Source and license", "h2 Limits",
+             "h2 How it was made"]  # fmt: skip
+    found = headings(render_card(FULL))
+    assert [heading for heading in found if heading in order] == order
+
+
+@pytest.mark.parametrize(
+    "manifest", [FULL, replace(FULL, image_mode="passthrough_jpeg"), Manifest(format=FULL.format, buckets=FULL.buckets)]
+)
+def test_card_is_finished(manifest: Manifest) -> None:
+    card = render_card(manifest)
+    assert not re.search(r"\bNone\b|\{\{|\{%|More Information Needed|TODO|/tmp/|\n\n\n(?!def |images =|sample =)", card)
+    tokens = PARSER.parse(body_of(card))
+    for i, token in enumerate(tokens):
+        if token.type == "heading_close":
+            rest = tokens[i + 1 :]
+            assert rest
+            assert rest[0].type != "heading_open" or int(rest[0].tag[1]) > int(token.tag[1])
+    assert card.endswith("\n")
+    assert not card.endswith("\n\n")
+
+
+def test_distribution_is_most_frequent_first_with_real_sizes() -> None:
+    card = render_card(FULL)
+    assert re.search(
+        r"### Base 512\n\n\| Bucket .*\n.*\n\| `r512_p1152x832` +\| +576x416 \| +1\.385 \| 1,234,000 \| 100\.0% \|\n"
+        r"\| `r512_p1024x1024` +\| +512x512 \| +1\.000 \| +555 \| < 0\.1% \|\n\n### Base 51\n",
+        card,
+    )
+
+
+def test_card_tells_what_passthrough_keeps() -> None:
+    card = render_card(replace(FULL, image_mode="passthrough_jpeg", reencoded_in_passthrough=1234))
+    assert "1,234 of the images were saved anew at full size" in card
+    assert "keep the EXIF data" in card
+    stripped = replace(FULL, image_mode="passthrough_jpeg", settings={**FULL.settings, "strip_metadata": True})
+    assert "keep the EXIF data" not in render_card(stripped)
+
+
+def test_defaults_need_no_words() -> None:
+    card = render_card(replace(FULL, title=None, description=None, license=License(), citation=None, sections={}))
+    assert "1,234,567 captioned images for text-to-image training, sorted by shape into 3 aspect-ratio buckets" in card
+    assert "The dataset's license" not in card
+    assert "\n# Images in aspect-ratio buckets\n" in card
+
+
+def test_exports_of_other_tools_get_a_card(tmp_path: Path) -> None:
+    from hfbucket.io.manifest_file import read_manifest
+
+    for i, names in enumerate((True, False)):
+        make_foreign_export(tmp_path / str(i), names=names)
+        manifest = read_manifest(tmp_path / str(i))
+        assert card_problems(render_card(manifest), manifest) == ()
+
+
+# The card against its manifest
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_card_agrees_with_its_manifest(exports: dict[str, tuple[Path, Manifest]], mode: str) -> None:
+    path, manifest = exports[mode]
+    assert card_problems((path / "README.md").read_text(encoding="utf-8"), manifest) == ()
+
+
+def test_contradictions_are_named() -> None:
+    card = render_card(FULL)
+    for old, new, problem in [
+        ("license: cc-by-4.0", "license: mit", 'metadata \'license\' must be "cc-by-4.0", got "mit"'),
+        ("path: buckets/r51_*", "path: buckets/r5*", "metadata 'configs' must be"),
+        ("num_examples: 12", "num_examples: 13", "metadata 'dataset_info' must be"),
+        ("| 1,234,000 |", "| 1,234,001 |", "has no table row `r512_p1152x832` | 576x416 | 1.385 | 1,234,000 | 100.0%"),
+        ("| `skipped_too_small` ", "| `skipped_too_smal` ", "has no table row `skipped_too_small` | smaller than"),
+    ]:
+        assert old in card
+        assert any(line.startswith(problem) for line in card_problems(card.replace(old, new), FULL)), problem
+
+
+@pytest.mark.parametrize("card", ["---\n- a\n---\n", "---\na: [\n---\n", "---\n!!python/none x\n---\n"])
+def test_broken_metadata_is_one_problem(card: str) -> None:
+    (problem,) = card_problems(card, FULL)
+    assert problem.startswith("the metadata is no YAML that the Hub reads")
+
+
+def test_card_without_metadata_lacks_all_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    assert len(card_problems("no metadata\n", FULL)) > 5
+
+
+# Words from files
+
+
+def test_sections_are_read_from_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "about.md").write_bytes(b"\xef\xbb\xbfHello\r\n")
+    (tmp_path / "notes.txt").write_text("not read")
+    words = read_words(Config(sections=str(tmp_path), title="T", tag=("a",)))
+    assert words == Words(title="T", tags=("a",), sections={"about": "Hello\n"})
+    (tmp_path / "limits.md").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match=r"limits\.md must be UTF-8"):
+        read_words(Config(sections=str(tmp_path)))
+
+
+def test_sections_must_be_a_folder_with_markdown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has no Markdown file; a card takes about\.md, filtering\.md"):
+        read_words(Config(sections=str(tmp_path)))
+    with pytest.raises(ConfigError, match="must be a folder of Markdown files"):
+        read_words(Config(sections=str(tmp_path / "none")))

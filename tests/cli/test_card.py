@@ -1,0 +1,55 @@
+"""`hfbucket card`: words by flags, data on stdout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hfbucket.cli.main import main
+from hfbucket.io.manifest_file import read_manifest
+from tests.factories import make_export
+
+
+@pytest.fixture
+def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    make_export(tmp_path / "export", bases=(64,), shards_per_bucket=1, per_shard=1, card=False)
+    return "export"
+
+
+def test_words_by_flags(export: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "limits.md").write_text("Few owls.")
+    flags = ["--title", "Birds", "--license-name", "Isle", "--license-link", "https://example.org", "--language", "en"]
+    assert main(["card", export, *flags, "--tag", "birds", "--tag", "isle", "--sections", "words", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["changed"] == ["title", "license", "language", "tags", "sections"]
+    manifest = read_manifest(tmp_path / export)
+    assert result["export_id"] == manifest.export_id
+    assert (manifest.title, manifest.tags, manifest.sections) == ("Birds", ("birds", "isle"), {"limits": "Few owls."})
+    assert main(["card", export, "--title", "Birds"]) == 0
+    assert capsys.readouterr().out == "The words are the same.\n"
+    assert main(["card", export, "--title", "", "--citation", "Me"]) == 0
+    assert capsys.readouterr().out == "Changed title, citation.\n"
+
+
+def test_wrong_words_exit_with_two(export: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (tmp_path / export / "manifest.json").read_bytes()
+    assert main(["card", export, "--language", "English"]) == 2
+    assert "Error: language must be an ISO 639 code such as en or zh, got 'English'" in capsys.readouterr().err
+    assert main(["card", export, "--sections", "nowhere"]) == 2
+    assert (tmp_path / export / "manifest.json").read_bytes() == before
+
+
+def test_settings_file_gives_words(export: str, tmp_path: Path) -> None:
+    (tmp_path / "hfbucket.toml").write_text('title = "From the file"\ndescription = "Kept."\n')
+    assert main(["card", export, "--title", "From the flag"]) == 0
+    manifest = read_manifest(tmp_path / export)
+    assert (manifest.title, manifest.description) == ("From the flag", "Kept.")
+
+
+def test_help_names_the_sections(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["card", "--help"]) == 0
+    assert "about.md, filtering.md, source_and_license.md, limits.md" in " ".join(capsys.readouterr().out.split())
