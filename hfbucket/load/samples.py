@@ -80,7 +80,7 @@ def read_examples(
     template: dict[str, Any] = {name: fixed.get(name) for name in columns}
     for raw in read_samples(ref, open_remote, image=with_image):
         try:
-            metadata = json.loads(raw.members.get("json", b"{}")) if needs_json else {}
+            metadata = _metadata(raw) if needs_json else {}
             example = template.copy()
             for column, name in taken:
                 example[column] = metadata.get(name)
@@ -97,6 +97,13 @@ def read_examples(
         yield example
 
 
+def _metadata(raw: RawSample) -> dict[str, Any]:
+    metadata = json.loads(raw.members.get("json", b"{}"))
+    if not isinstance(metadata, dict):
+        raise ValueError(f"its json member must be an object, got a {type(metadata).__name__}")
+    return metadata
+
+
 def _bytes(raw: RawSample) -> bytes:
     for extension, data in raw.members.items():
         if extension in IMAGE:
@@ -106,12 +113,15 @@ def _bytes(raw: RawSample) -> bytes:
 
 def _image(raw: RawSample, metadata: dict[str, Any], ref: ShardRef) -> dict[str, Any]:
     """Return the storage of a cropped image: the source's bytes and what to do with them."""
-    image = {"bytes": _bytes(raw), "path": None, "w": ref.width_px, "h": ref.height_px}
+    image: dict[str, Any] = {"bytes": _bytes(raw), "path": None}
     for name in GEOMETRY[:4]:
-        if metadata.get(name) is None:
+        value = metadata.get(name)
+        if value is None:
             raise LookupError(f"the sample does not say how to crop it ({name} is missing); load it with crop=False")
-        image[name] = metadata[name]
-    return image
+        if not isinstance(value, int):
+            raise ValueError(f"{name} must be an integer, got {value!r}")
+        image[name] = value
+    return image | {"w": ref.width_px, "h": ref.height_px}
 
 
 def _caption(raw: RawSample) -> str | None:
