@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import BinaryIO, Final
 
-from PIL import Image, ImageFile, JpegImagePlugin, features
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, features
 
 from hfbucket.errors import SampleError
 
@@ -29,6 +29,7 @@ DECODER_ERRORS: Final = (
     RuntimeError,
     struct.error,
     zlib.error,
+    ImageCms.PyCMSError,
 )
 """Everything Pillow's plugins are seen to raise on damaged files. MemoryError is the machine's fault: it passes."""
 
