@@ -59,11 +59,12 @@ def assign(
 def _fast_side(buckets: Sequence[Bucket], max_crop: Fraction) -> int:
     """Return the largest image side for which every product fits into int64.
 
-    The largest are (bucket side * image side)**2, where scores are compared, and that once with a term of `max_crop`.
+    The largest are (bucket side * image side)**2, where scores are compared, and bucket side * image side * the
+    denominator of `max_crop`.
     """
     largest = 2**63 - 1
     side = max((max(bucket.w, bucket.h) for bucket in buckets), default=1)
-    return min(math.isqrt(largest), largest // max_crop.denominator, largest // max(max_crop.numerator, 1)) // side
+    return min(math.isqrt(largest), largest // max_crop.denominator) // side
 
 
 def _assign(

@@ -25,7 +25,7 @@ metrics = st.sampled_from(sorted(METRICS))
 protos = st.lists(st.tuples(st.integers(1, 4096), st.integers(1, 4096)), min_size=1, max_size=8, unique=True)
 bases = st.lists(st.integers(1, 2048), min_size=1, max_size=3, unique=True)
 shares = st.fractions(min_value=0, max_value=1, max_denominator=10**6)
-sides = st.one_of(st.integers(1, 3000), st.integers(1, 2**63 - 1))
+sides = st.one_of(st.integers(1, 3000), st.integers(1, 63).flatmap(lambda bits: st.integers(1, 2**bits - 1)))
 
 
 def as_targets(buckets: Sequence[Bucket]) -> list[oracle.Target]:
@@ -62,6 +62,16 @@ def test_the_default_table_over_photo_sizes(metric: str) -> None:
     """The default table at 512 and 256, over sizes that step through all residues of the divisor."""
     grid = [(w, h) for w in range(100, 2500, 73) for h in range(100, 2500, 73)]
     check(grid, scaled_buckets((512, 256), SDXL, 32), metric, Fraction(1))
+
+
+@pytest.mark.parametrize("max_crop", [Fraction(1), Fraction(10**17 - 1, 10**17), Fraction(1, 2) + Fraction(1, 10**30)])
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_sizes_around_every_power_of_two(metric: str, max_crop: Fraction) -> None:
+    """Where products of int64 begin to overflow, at each of the magnitudes int64 holds."""
+    steps = sorted({2**bits + off for bits in range(8, 63, 3) for off in (-1, 1)} | {2**63 - 1})
+    images = [(w, h) for w in steps for h in (w, w - w // 5, w // 2 + 1)]
+    images += [(h, w) for w, h in images]
+    check(images, scaled_buckets((128, 64), SDXL[::3], 8), metric, max_crop)
 
 
 @settings(max_examples=60, deadline=None)
