@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import datasets
+from datasets.data_files import DataFilesDict, DataFilesList
+
+from hfbucket.builders.bucketed_shards import BucketedShards
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest_json import content_sha256
 from hfbucket.errors import ConfigError
+from hfbucket.load.access import Access
 from hfbucket.load.location import Location, locate
 from hfbucket.load.registration import BUILDER_HASH
-
-if TYPE_CHECKING:
-    import datasets
-
-    from hfbucket.load.access import Access
 
 
 def load_dataset(
@@ -59,22 +59,13 @@ def load_dataset(
         SourceError: there is no such folder or repository.
         FormatError: the export breaks the format.
     """
-    from hfbucket.builders.bucketed_shards import BucketedShards
-    from hfbucket.load.access import Access
-
     if streaming and num_proc is not None:
         raise ConfigError("num_proc must be left out when streaming; a DataLoader's workers read in parallel")
-    location = locate(path_or_repo, revision, token)
-    access = Access(token=token, storage_options=storage_options or {})
-    builder = BucketedShards(
+    builder = _builder(
+        locate(path_or_repo, revision, token),
+        Access(token=token, storage_options=storage_options or {}),
         config_name=name,
-        base_path=location.url,
-        repo_id=location.repo_id,
-        hash=location.commit or BUILDER_HASH,
-        token=token,
         cache_dir=None if cache_dir is None else os.fspath(cache_dir),
-        data_files=_data_files(location, access),
-        storage_options=storage_options,
         decode=decode,
         crop=crop,
         **{key: list(value) for key, value in (("buckets", buckets), ("columns", columns)) if value is not None},
@@ -85,10 +76,20 @@ def load_dataset(
     return builder.as_dataset(split=split)
 
 
-def _data_files(location: Location, access: Access) -> datasets.data_files.DataFilesDict:
-    """Return the manifest as the one data file, with what tells its contents apart: a cache is reused while that is."""
-    from datasets.data_files import DataFilesDict, DataFilesList
+def _builder(location: Location, access: Access, **options: object) -> datasets.DatasetBuilder:
+    return BucketedShards(
+        base_path=location.url,
+        repo_id=location.repo_id,
+        hash=location.commit or BUILDER_HASH,
+        token=access.token,
+        storage_options=access.storage_options,
+        data_files=_data_files(location, access),
+        **options,
+    )
 
+
+def _data_files(location: Location, access: Access) -> DataFilesDict:
+    """Return the manifest as the one data file, with what tells its contents apart: a cache is reused while that is."""
     url = f"{location.url}/{MANIFEST}"
     content = location.commit
     if content is None:
