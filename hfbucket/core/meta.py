@@ -52,8 +52,8 @@ def split_captions(
 
     Args:
         meta: the sample's own metadata.
-        sidecars: its text files by extension, such as `txt`.
-        variants: names of metadata keys, extensions of sidecars, or `sidecar` for the first of these.
+        sidecars: its text files by extension, `txt` or `caption`.
+        variants: names of metadata keys; `sidecar` is the first of the sidecars, `txt` that one.
     """
     captions: list[str | None] = []
     repaired = False
@@ -64,8 +64,10 @@ def split_captions(
             rest.pop(variant, None)
         else:
             value = _first_text(value)
-        if value is None:
-            value = next(iter(sidecars.values()), None) if variant == SIDECAR else sidecars.get(variant)
+        if value is None and variant == SIDECAR:
+            value = next(iter(sidecars.values()), None)
+        elif value is None and variant == "txt":  # what stock tools call it
+            value = sidecars.get("txt")
         text, was_repaired = (None, False) if value is None else clean_text(value)
         captions.append(text)
         repaired |= was_repaired

@@ -1,9 +1,10 @@
-"""Listing of sources whose units are single files: tars and Parquet."""
+"""Files of a source; listing of sources whose units are single files: tars and Parquet."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from hfbucket.core.keys import text_of
@@ -11,6 +12,8 @@ from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io import store
 from hfbucket.sources.listing import Listing
 from hfbucket.sources.rows import extension_of
+
+_RECORD = re.compile(rb"(?P<shard>(?:.*/)?\d+)(?:\.parquet|_stats\.json)", re.DOTALL)
 
 
 def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) -> Listing:
@@ -20,14 +23,16 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) ->
     one of `extensions` are.
     """
     root, named, found = files_of(spec.url)
+    ends = tuple(f".{extension}" for extension in extensions)
+    shards = {file.path.rpartition(b".")[0] for file in found if text_of(file.path).lower().endswith(ends)}
     ignored: Counter[str] = Counter()
-    odd = 0
+    odd, records = 0, 0
     units = []
     for file in found:
         name = text_of(file.path)
         if file.kind != "file":
             odd += 1
-        elif file.path in named or name.lower().endswith(tuple(f".{extension}" for extension in extensions)):
+        elif file.path in named or name.lower().endswith(ends):
             units.append(
                 Unit(
                     source=number,
@@ -40,9 +45,35 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) ->
                     mtime_ns=file.mtime_ns,
                 )
             )
+        elif is_record(file.path, shards):
+            records += 1
         else:
             ignored[extension_of(name)] += 1
-    return Listing(units=tuple(units), facts=UnitFacts(ignored=dict(sorted(ignored.items())), ignored_members=odd))
+    return Listing(units=tuple(units), facts=listing_facts(ignored, odd, records))
+
+
+def is_record(path: bytes, shards: Collection[bytes]) -> bool:
+    """Return whether a file is what img2dataset writes beside shard `00000`: `00000.parquet` or `00000_stats.json`.
+
+    Args:
+        shards: paths of shards without their extension.
+    """
+    match = _RECORD.fullmatch(path)
+    return match is not None and match["shard"] in shards
+
+
+def listing_facts(ignored: Counter[str], odd: int, records: int, notes: Sequence[str] = ()) -> UnitFacts:
+    """Return what lay beside the images of a source.
+
+    Args:
+        ignored: files by extension.
+        odd: pipes, devices and the like.
+        records: files for which `is_record` holds.
+    """
+    told = {*notes}
+    if records:
+        told.add(f"records of img2dataset beside its shards ({records} files) are not used: its samples say the same")
+    return UnitFacts(ignored=dict(sorted(ignored.items())), ignored_members=odd, notes=tuple(sorted(told)))
 
 
 def files_of(url: str) -> tuple[str, frozenset[bytes], list[store.FileInfo]]:

@@ -14,11 +14,15 @@ from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files, parquet, tars
-from hfbucket.sources.containers import files_of
+from hfbucket.sources.containers import files_of, is_record
 from hfbucket.sources.rows import extension_of
 
 _NAMED = re.compile(r"(?P<name>[^/\\=:*?\[\]]+)=(?P<url>.+)", re.DOTALL)
 _READ: Final = "images (.jpg .png .webp …), webdataset tars (.tar .tgz .tar.gz) and Parquet files with images are read"
+
+_WORDS: Final[dict[SourceKind, str]] = {"folder": "images", "tars": "tars", "parquet": "Parquet files with bytes"}
+_MOST_LOOKED_AT: Final = 16
+"""Of how many Parquet files the columns are looked at."""
 
 
 def resolve(argument: str, config: Config) -> SourceSpec:
@@ -53,39 +57,30 @@ def _own_name(url: str) -> str:
 
 
 def _look(path: str, url: str) -> SourceKind:
+    """Return the one kind of which there are files; more than one is for the user to decide."""
     root, named, files = files_of(url)
     names = {file.path: text_of(file.path).lower() for file in files if file.kind != "other"}
     images = [at for at, name in names.items() if f".{extension_of(name)}" in IMAGE_EXTENSIONS]
     archives = [at for at, name in names.items() if name.endswith(tuple(f".{end}" for end in tars.EXTENSIONS))]
-    if images and archives:
-        raise SourceError(
-            f"{path}: holds {len(images)} images and {len(archives)} tars: say which with --source-type folder or tars"
-        )
-    if archives:
-        return "tars"
-    tables = [at for at, name in names.items() if extension_of(name) == "parquet" and not _is_beside(at, named)]
-    has_images = any(parquet.may_hold_images(store.join(root, table)) for table in tables[:1])
-    if images and has_images:
-        raise SourceError(
-            f"{path}: holds {len(images)} images and {len(tables)} Parquet files with bytes: "
-            "say which with --source-type folder or parquet"
-        )
-    if images:
-        return "folder"
-    if has_images:
-        return "parquet"
-    raise SourceError(f"{path}: {_nothing(list(names.values()), len(tables))}; {_READ}")
-
-
-def _is_beside(path: bytes, named: frozenset[bytes]) -> bool:
-    return metadata_files.is_metadata(path) and path not in named
+    tables = [at for at, name in names.items() if extension_of(name) == "parquet"]
+    shards = {at.rpartition(b".")[0] for at in archives} | {at.rpartition(b"/")[0] for at in images}
+    lone = [at for at in tables if at in named or not (metadata_files.is_metadata(at) or is_record(at, shards))]
+    with_images = any(parquet.may_hold_images(store.join(root, at)) for at in lone[:_MOST_LOOKED_AT])
+    found: dict[SourceKind, int] = {"folder": len(images), "tars": len(archives), "parquet": len(lone) * with_images}
+    kinds = [kind for kind, count in found.items() if count]
+    if len(kinds) > 1:
+        what = " and ".join(f"{found[kind]} {_WORDS[kind]}" for kind in kinds)
+        raise SourceError(f"{path}: holds {what}: say which with --source-type {' or '.join(kinds)}")
+    if not kinds:
+        raise SourceError(f"{path}: {_nothing(list(names.values()), len(tables))}; {_READ}")
+    return kinds[0]
 
 
 def _nothing(names: Sequence[str], tables: int) -> str:
     """Return in words that nothing can be read, and what is there instead."""
     if not names:
         return "matches no file"
-    counts = Counter(extension_of(name) for name in names)
-    what = ", ".join(f"{count} .{end}" if end else f"{count} without extension" for end, count in counts.most_common(8))
+    counts = sorted(Counter(extension_of(name) for name in names).items(), key=lambda found: (-found[1], found[0]))
+    what = ", ".join(f"{count} .{end}" if end else f"{count} without extension" for end, count in counts[:8])
     hint = " (no Parquet file has a column of bytes: are these lists of URLs?)" if tables else ""
     return f"holds no images: found {what}{hint}"

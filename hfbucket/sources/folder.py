@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final, cast
@@ -18,7 +17,7 @@ from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files
-from hfbucket.sources.containers import files_of
+from hfbucket.sources.containers import files_of, is_record, listing_facts
 from hfbucket.sources.listing import Listing
 from hfbucket.sources.rows import TEXT_EXTENSIONS, Place, Rows, extension_of, look_at, unreadable
 
@@ -28,8 +27,6 @@ SLICE_FILES: Final = 1024
 _MOST_FILES: Final = 8 * SLICE_FILES
 _SIDECAR_LIMIT_BYTES: Final = 16 << 20
 _SIDECARS: Final = frozenset({*TEXT_EXTENSIONS, "json"})
-_RECORD = re.compile(r"(?P<shard>(?:.*/)?\d+)(?:\.parquet|_stats\.json)")
-"""What img2dataset writes beside the folder `00000` of a shard: `00000.parquet`, `00000_stats.json`."""
 
 
 def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
@@ -114,18 +111,13 @@ class _Folder:
         for file in self._found.values():
             if file.path in self._used or (self._wanted is not None and file.path not in self._wanted):
                 continue
-            name = text_of(file.path)
-            record = _RECORD.fullmatch(name)
             if file.kind != "file":
                 odd += 1
-            elif record and record["shard"].encode() in shards:
+            elif is_record(file.path, shards):
                 records += 1
             else:
-                ignored[extension_of(name)] += 1
-        notes = [*self._notes]
-        if records:
-            notes.append(f"{records} records of img2dataset lie beside its shards: every image has its own .json")
-        return UnitFacts(ignored=dict(sorted(ignored.items())), ignored_members=odd, notes=tuple(sorted({*notes})))
+                ignored[extension_of(text_of(file.path))] += 1
+        return listing_facts(ignored, odd, records, self._notes)
 
     def _is_image(self, file: store.FileInfo) -> bool:
         extension = extension_of(text_of(file.path))
@@ -148,14 +140,16 @@ class _Folder:
     def _entry(self, path: bytes) -> FileEntry:
         file = self._found.get(path)
         beside = self._sidecars[path.rpartition(b".")[0]]
-        self._used.update(beside.values())
+        text = next((beside[kind] for kind in TEXT_EXTENSIONS if kind in beside), None)
+        json = beside.get("json")
+        self._used.update(used for used in (text, json) if used is not None)
         is_there = file is not None and file.kind == "file"
         return FileEntry(
             path=path,
             size_bytes=file.size_bytes if file is not None and is_there else -1,
             mtime_ns=file.mtime_ns if file is not None else 0,
-            text=next((beside[kind] for kind in TEXT_EXTENSIONS if kind in beside), None),
-            json=beside.get("json"),
+            text=text,
+            json=json,
             row=self._rows.get(path),
         )
 

@@ -58,7 +58,7 @@ def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
             raise SourceError(f"{unit.url}: {error}") from error
         scan.finish()
         if isinstance(file, ForwardFile):
-            rows.note("is gzipped: it is read from start to end each time; unpacked it would be faster")
+            rows.note("are read from start to end each time; unpacked they would be faster", name="gzipped tars")
     for note in notes:
         rows.note(note)
     return rows.finish()

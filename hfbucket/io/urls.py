@@ -1,0 +1,75 @@
+"""Local paths and URLs as text: what they mean, taken apart and joined."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import fsspec
+
+from hfbucket.errors import SourceError
+
+_LOCAL = re.compile(r"(?:file|local)://")
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+def is_local(url: str) -> bool:
+    """Return whether the url is a path of this machine."""
+    return "://" not in url or _LOCAL.match(url) is not None
+
+
+def local_path(url: str) -> str:
+    """Return the absolute path of a local url, without protocol."""
+    return os.path.abspath(os.path.expanduser(_LOCAL.sub("", url)))
+
+
+def absolute(url: str) -> str:
+    """Return a url that means the same in every process."""
+    return local_path(url) if is_local(url) else url if url.endswith("://") else url.rstrip("/")
+
+
+def join(root: str, path: bytes) -> str:
+    """Return the url of a path below a root."""
+    below = os.fsdecode(path) if is_local(root) else path.decode("utf-8", "surrogateescape")
+    return root + below if root.endswith("://") else root.rstrip("/") + "/" + below
+
+
+def split_name(url: str) -> tuple[str, bytes]:
+    """Return (root, path below it) of a file: the folder it lies in, and its name."""
+    protocol, mark, path = url.rpartition("://")
+    folder, slash, name = path.rpartition("/")
+    if not mark:
+        return folder or slash or ".", os.fsencode(name)
+    return protocol + mark + folder, name.encode("utf-8")
+
+
+def split_glob(url: str) -> tuple[str, str | None]:
+    """Return (root, pattern below it), or (url, None) where there is no wildcard."""
+    wildcard = _WILDCARD.search(url)
+    if wildcard is None:
+        return url, None
+    slash = url.rfind("/", 0, wildcard.start())
+    if slash < 0:
+        return ".", url
+    root = url[: slash + 1]
+    return root if root in ("/", _protocol(url)) else root[:-1], url[slash + 1 :]
+
+
+def _protocol(url: str) -> str:
+    """Return `s3://` of a URL, an empty text of a path."""
+    head, mark, _ = url.partition("://")
+    return head + mark if mark else ""
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a URL, and the path in it.
+
+    Raises:
+        SourceError: the protocol is unknown, or its package is not installed.
+    """
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise SourceError(f"{url}: cannot be opened: {error}") from error
+    return fs, str(path)
