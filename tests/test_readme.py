@@ -10,39 +10,49 @@ from pathlib import Path
 
 import pytest
 
+from hfbucket.cli.main import main
 from hfbucket.cli.options import load_config
 from scripts.quickstart import make_photos
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
-HFBUCKET = "import sys; from hfbucket.cli.main import main; sys.exit(main())"
 
 
-def run(arguments: list[str], folder: Path) -> str:
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+def matches(expected: str, output: str) -> bool:
+    """Whether output holds the expected lines in a row; `…` stands for some of a line, alone for any lines."""
+    lines = ["(?:.*\n)*?" if line == "…" else ".*".join(map(re.escape, line.split("…"))) + "\n"
+             for line in expected.splitlines()]  # fmt: skip
+    return re.search("^" + "".join(lines), output + "\n", flags=re.MULTILINE) is not None
 
 
-def check_console(block: str, folder: Path) -> None:
-    """Run each `$` line; what stands below it has to be in the output, with `…` for whatever."""
+def check_console(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run each `$` line and hold what stands below it against the output."""
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
         name, *arguments = shlex.split(command)
         assert name == "hfbucket", command
-        output = run(["-c", HFBUCKET, *arguments], folder)
-        pattern = ".*".join(re.escape(piece) for piece in expected.strip().split("…"))
-        assert re.search(pattern, output, flags=re.DOTALL), f"$ {command}\n{output}"
+        code = main(arguments)
+        printed = capsys.readouterr()
+        assert code == 0, f"$ {command}\n{printed.out}\n{printed.err}"
+        assert matches(expected, printed.out), f"$ {command}\n{printed.out}"
 
 
-def test_examples_run(tmp_path: Path) -> None:
+def check_python(block: str) -> None:
+    """Run the lines as a program of their own."""
+    command = [sys.executable, "-W", "error", "-c", block]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{block}\n{done.stderr}"
+
+
+def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     make_photos(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
     for language, block in BLOCKS:
         if language == "console":
-            check_console(block, tmp_path)
+            check_console(block, capsys)
         elif language == "python":
-            run(["-W", "error", "-c", block], tmp_path)
+            check_python(block)
 
 
 def test_settings_of_the_example_exist(tmp_path: Path) -> None:

@@ -45,13 +45,18 @@ _SHOWN: Final = 3
 
 
 def build(
-    sources: Sequence[str], output: str | os.PathLike[str], config: Config, *, on_event: OnEvent = ignore
+    sources: str | Sequence[str],
+    output: str | os.PathLike[str],
+    config: Config | None = None,
+    *,
+    on_event: OnEvent = ignore,
 ) -> Manifest:
     """Write an export, or go on with one, and return its manifest.
 
     Args:
-        sources: `PATH` or `name=PATH`, in order.
+        sources: `PATH` or `name=PATH`, in order; one alone may be given as text.
         output: folder of the export, on this machine.
+        config: the settings; without it the defaults.
 
     Raises:
         SourceError: a source is empty, contradicts itself, or lies inside the output or around it.
@@ -59,6 +64,8 @@ def build(
         TooManyFailuresError: too many images cannot be decoded.
         BuildError: disk full, permission denied, a source is gone, or another build is at work here.
     """
+    sources = (sources,) if isinstance(sources, str) else sources
+    config = config or Config()
     export = Path(output).absolute()
     work = work_of(export, config.work_dir)
     _check_config(config)

@@ -43,9 +43,7 @@ class TableFacts:
     keys: bytes = b""
 
 
-def check_sample_tables(
-    export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts
-) -> Iterator[Problem]:
+def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
     """Yield what is wrong with the sample tables as a whole, and note which of them holds which shard."""
     totals: dict[str, Any] = {"modes": Counter(), "variants": Counter(), "statistics": None}
     complete = len(files) == len(manifest.samples)
