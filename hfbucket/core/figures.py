@@ -27,9 +27,6 @@ EXAMPLES: Final = 3
 COMMON_BASES: Final = (1024, 512, 256)
 LOWER_BASES: Final = (1024, 768, 512, 384, 256, 128, 64)
 
-SAMPLE_OVERHEAD_BYTES: Final = 4096
-"""Tar headers, padding, caption and metadata of a sample: what FORMAT section 6 counts for them in passthrough."""
-
 # Nanoseconds of one core: decoding and resizing a source pixel, resizing and encoding a target pixel, and hashing,
 # checking and writing a byte. Pillow with libjpeg-turbo on a current x86 core; an estimate, no promise.
 _SOURCE_PIXEL_NS, _TARGET_PIXEL_NS, _BYTE_NS = 14, 12, 4
@@ -139,9 +136,7 @@ def _option(bases: tuple[int, ...], sizes: Sizes, config: Config, protos: Protos
 
 def output_bytes(plan: Plan) -> int:
     """Return about how many bytes the shards will have."""
-    exported = plan.outcome == EXPORTED
-    encoded = int(np.count_nonzero(exported & (plan.encode != ENCODE_NONE)))
-    return int(plan.planned_bytes[exported].sum()) + encoded * SAMPLE_OVERHEAD_BYTES
+    return int(plan.planned_bytes.sum())
 
 
 def build_seconds(plan: Plan, source_pixels: Int64s, size_bytes: Int64s, workers: int) -> int:

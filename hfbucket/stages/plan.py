@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NoReturn
 
 import numpy as np
 
 from hfbucket.config import Config
-from hfbucket.core.buckets import SDXL, Bucket, Protos, parse_protos, scaled_buckets
+from hfbucket.core import figures
+from hfbucket.core.buckets import SDXL, Protos, parse_protos, scaled_buckets
 from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.geometry import Int64s
 from hfbucket.core.hashing import sha256_of
@@ -63,7 +63,7 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Pl
     _check_captions(index, rows, config)
     plan = plan_rows(rows, buckets, config, plan_id=plan_id(index, config, protos))
     if not np.any(plan.outcome == EXPORTED):
-        _refuse_nothing(rows, plan, config)
+        _refuse_nothing(rows, plan, config, protos)
     return plan
 
 
@@ -129,19 +129,17 @@ def _ids(index: Index, rows: Int64s) -> str:
     return ", ".join(map(repr, index.take(rows[:_SHOWN], ("image_id",))["image_id"].to_pylist()))
 
 
-def _refuse_nothing(rows: Rows, plan: Plan, config: Config) -> NoReturn:
+def _refuse_nothing(rows: Rows, plan: Plan, config: Config, protos: Protos) -> NoReturn:
     counts = np.bincount(plan.outcome, minlength=len(OUTCOMES))
     found = ", ".join(f"{counts[code]} {name}" for code, name in enumerate(OUTCOMES) if counts[code])
     small = np.flatnonzero(plan.outcome == CODE["skipped_too_small"])
     if len(small):
-        largest = small[np.argmax(rows.width[small].astype(np.int64) * rows.height[small])]
-        size = f"{rows.width[largest]}x{rows.height[largest]}"
-        raise SourceError(f"no image fits any bucket ({found}): the largest too small one has {size} pixels, at base "
-                          f"{min(config.base)} the buckets are {_range(plan.buckets)}; try a lower --base")  # fmt: skip
+        sizes = figures.distinct_sizes(rows.width[small].astype(np.int64), rows.height[small].astype(np.int64))
+        largest = np.argmax(sizes.width * sizes.height)
+        taken = figures.rescued_by_base(sizes, config, protos)
+        remedy = ", ".join(f"--base {base} would take {images}" for base, images in [*taken.items()][:_SHOWN])
+        raise SourceError(
+            f"no image fits any bucket ({found}): the largest too small one has {sizes.width[largest]}x"
+            f"{sizes.height[largest]} pixels; {remedy or 'no common lower base would take any'}"
+        )
     raise SourceError(f"nothing would be exported: of {len(rows.outcome)} images {found}")
-
-
-def _range(buckets: Sequence[Bucket]) -> str:
-    lowest = [bucket for bucket in buckets if bucket.base == buckets[-1].base]
-    widest, tallest = max(lowest, key=lambda b: b.w), max(lowest, key=lambda b: b.h)
-    return f"{widest.w}x{widest.h} to {tallest.w}x{tallest.h}"

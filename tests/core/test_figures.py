@@ -73,8 +73,8 @@ def test_failures_are_too_many_above_the_limit_only(plan: Plan) -> None:
     assert figures.too_many_failures(plan, Fraction(1, 9))
 
 
-def test_output_counts_what_is_encoded_with_its_overhead(plan: Plan) -> None:
-    assert figures.output_bytes(plan) == 15 + 4 * figures.SAMPLE_OVERHEAD_BYTES
+def test_output_is_what_the_shards_are_cut_by(plan: Plan) -> None:
+    assert figures.output_bytes(plan) == plan.planned_bytes.sum() == 15
 
 
 def test_time_is_shared_by_workers(plan: Plan) -> None:

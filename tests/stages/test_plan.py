@@ -104,9 +104,14 @@ def test_nothing_that_fits_is_refused(tmp_path: Path) -> None:
         make_plan(index, Config(base=(512, 256)))
     assert str(caught.value) == (
         "no image fits any bucket (1 decode_errors, 2 skipped_too_small): the largest too small one has 120x90 "
-        "pixels, at base 256 the buckets are 512x128 to 128x512; try a lower --base"
+        "pixels; --base 64 would take 2"
     )
     assert caught.value.exit_code == 2
+
+
+def test_nothing_is_refused_where_no_base_helps(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="2x2 pixels; no common lower base would take any"):
+        make_plan(write_index(tmp_path, [row("a", 2, 2)]), Config())
 
 
 def test_nothing_that_can_be_read_is_refused(tmp_path: Path) -> None:
