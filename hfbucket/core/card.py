@@ -51,6 +51,12 @@ def loader_configs(manifest: Manifest) -> tuple[LoaderConfig, ...]:
     return tuple(_config(manifest, name, base) for name, base in [(ALL, None), *by_base] if by_base)
 
 
+def first_shard(manifest: Manifest) -> str | None:
+    """Return a shard of the bucket with most images, or None where the manifest names no shards."""
+    largest = max(manifest.buckets.values(), key=lambda entry: (bool(entry.shards), entry.count), default=None)
+    return largest.shards[0].file if largest and largest.shards else None
+
+
 def front_matter(manifest: Manifest) -> dict[str, Any]:
     """Return the card's metadata as plain data, keys as the Hub names them; nothing that the manifest does not say."""
     configs = loader_configs(manifest)

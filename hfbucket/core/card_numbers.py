@@ -11,9 +11,11 @@ def number(value: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Return a part in percent with one decimal, rounded half up; a little more than nothing is `< 0.1%`."""
+    """Return a part in percent with one decimal, rounded half up; but only nothing is `0.0%` and only all `100.0%`."""
     tenths = (2000 * part + whole) // (2 * whole) if whole else 0
-    return "< 0.1%" if part and not tenths else f"{tenths // 10}.{tenths % 10}%"
+    if part and not tenths:
+        return "< 0.1%"
+    return "> 99.9%" if tenths == 1000 and part < whole else f"{tenths // 10}.{tenths % 10}%"
 
 
 def size(size_bytes: int) -> str:

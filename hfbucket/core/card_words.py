@@ -49,7 +49,7 @@ def with_words(manifest: Manifest, words: Words) -> Manifest:
     Raises:
         ConfigError: a word is a placeholder, a language no code, or a section unknown.
     """
-    _check(words)
+    check_words(words)
     sections = {**manifest.sections, **{name: plain(text).strip() for name, text in (words.sections or {}).items()}}
     return replace(
         manifest,
@@ -69,7 +69,12 @@ def changed_words(old: Manifest, new: Manifest) -> tuple[str, ...]:
     return tuple(name for name in names if getattr(old, name) != getattr(new, name))
 
 
-def _check(words: Words) -> None:
+def check_words(words: Words) -> None:
+    """Check that words can stand in a card; cheap, so that a build can ask before it starts.
+
+    Raises:
+        ConfigError: a word is a placeholder, a language no code, or a section unknown.
+    """
     for name in words.sections or {}:
         if name not in SECTIONS:
             known = ", ".join(f"{section}.md" for section in SECTIONS)

@@ -14,9 +14,9 @@ import yaml
 from huggingface_hub import CardData, DatasetCard, DatasetCardData
 
 from hfbucket.config import Config
-from hfbucket.core import card_body, card_command, card_numbers, markdown
-from hfbucket.core.card import bases, front_matter, loader_configs
-from hfbucket.core.card_words import SECTIONS, Words
+from hfbucket.core import card_command, card_numbers, card_sentences, card_tables, markdown
+from hfbucket.core.card import bases, first_shard, front_matter, loader_configs
+from hfbucket.core.card_words import SECTIONS, Words, check_words
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.errors import ConfigError
@@ -49,8 +49,8 @@ def card_problems(text: str, manifest: Manifest) -> tuple[str, ...]:
         if found.get(key) != value
     ]
     rows = {tuple(cells) for cells in _table_rows(text)}
-    tables = [card_body.bucket_table(manifest, base) for base in bases(manifest)]
-    for table in (*tables, card_body.funnel_table(manifest)):
+    tables = [card_tables.buckets(manifest, base) for base in bases(manifest)]
+    for table in (*tables, card_tables.outcomes(manifest)):
         problems += [
             f"has no table row {' | '.join(cells)}" for cells in _table_rows(table)[1:] if tuple(cells) not in rows
         ]
@@ -61,9 +61,9 @@ def read_words(config: Config) -> Words:
     """Return the words of a config, with the Markdown of its sections folder.
 
     Raises:
-        ConfigError: the folder is missing, has no sections, or one is no UTF-8.
+        ConfigError: the folder is missing, has no sections, or one is no UTF-8; or words that cannot stand in a card.
     """
-    return Words(
+    words = Words(
         title=config.title,
         description=config.description,
         license=config.license,
@@ -74,6 +74,8 @@ def read_words(config: Config) -> Words:
         citation=config.citation,
         sections=None if config.sections is None else read_sections(Path(config.sections)),
     )
+    check_words(words)
+    return words
 
 
 def read_sections(folder: Path) -> dict[str, str]:
@@ -105,14 +107,15 @@ def _environment(manifest: Manifest) -> jinja2.Environment:
     )
     environment.globals.update(
         manifest=manifest,
-        body=card_body,
+        sentences=card_sentences,
+        tables=card_tables,
         command=card_command,
         bases=bases,
-        section=partial(card_body.section, manifest),
+        section=partial(card_sentences.section, manifest),
         known_sections=SECTIONS,
         ours=is_ours(manifest),
         loads=bool(loader_configs(manifest)),
-        first_shard=card_body.first_shard(manifest),
+        first_shard=first_shard(manifest),
     )
     environment.filters.update(
         inline=markdown.inline,
@@ -121,6 +124,7 @@ def _environment(manifest: Manifest) -> jinja2.Environment:
         fenced=markdown.fenced,
         number=card_numbers.number,
         literal=lambda text: json.dumps(text, ensure_ascii=False),
+        spaced=lambda text: f" {text}" if text else "",
         part=lambda text: f"{text.strip()}\n\n" if text.strip() else "",
     )
     return environment

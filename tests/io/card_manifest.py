@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from hfbucket.config import Config
@@ -111,3 +112,11 @@ FULL: Final = Manifest(
     },
     **manifest_fields(content_settings(_CONFIG, SDXL)),
 )  # fmt: skip
+
+GOLDEN: Final = {
+    "tests/golden/card_reencode.md": FULL,
+    "tests/golden/card_passthrough.md": replace(
+        FULL, image_mode="passthrough_jpeg", reencoded_in_passthrough=1_234, sections={}, license=License(), history=()
+    ),
+}
+"""Files that show whole cards, and their manifests."""

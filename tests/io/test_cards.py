@@ -27,7 +27,7 @@ from hfbucket.io.cards import card_problems, read_words, render_card
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.encode import fit
 from tests.factories import make_export, make_foreign_export
-from tests.io.card_manifest import FULL, bucket
+from tests.io.card_manifest import FULL, GOLDEN, bucket
 
 PARSER = MarkdownIt("commonmark").enable("table")
 MODES = ("reencode_jpeg", "passthrough_jpeg")
@@ -317,11 +317,18 @@ def test_card_is_finished(manifest: Manifest) -> None:
     assert not card.endswith("\n\n")
 
 
+@pytest.mark.parametrize("path", GOLDEN)
+def test_golden_card(path: str) -> None:
+    """After a wanted change: `python -m scripts.regen_golden`, and read the diff."""
+    golden = Path(__file__).parents[2] / path
+    assert render_card(GOLDEN[path]) == golden.read_text(encoding="utf-8")
+
+
 def test_distribution_is_most_frequent_first_with_real_sizes() -> None:
     card = render_card(FULL)
     assert re.search(
-        r"### Base 512\n\n\| Bucket .*\n.*\n\| `r512_p1152x832` +\| +576x416 \| +1\.385 \| 1,234,000 \| 100\.0% \|\n"
-        r"\| `r512_p1024x1024` +\| +512x512 \| +1\.000 \| +555 \| < 0\.1% \|\n\n### Base 51\n",
+        r"### Base 512\n\n\| Bucket .*\n.*\n\| `r512_p1152x832` +\| +576x416 \| +1\.385 \| 1,234,000 \| > 99\.9% \|\n"
+        r"\| `r512_p1024x1024` +\| +512x512 \| +1\.000 \| +555 \| +< 0\.1% \|\n\n### Base 51\n",
         card,
     )
 
@@ -365,7 +372,7 @@ def test_contradictions_are_named() -> None:
         ("license: cc-by-4.0", "license: mit", 'metadata \'license\' must be "cc-by-4.0", got "mit"'),
         ("path: buckets/r51_*", "path: buckets/r5*", "metadata 'configs' must be"),
         ("num_examples: 12", "num_examples: 13", "metadata 'dataset_info' must be"),
-        ("| 1,234,000 |", "| 1,234,001 |", "has no table row `r512_p1152x832` | 576x416 | 1.385 | 1,234,000 | 100.0%"),
+        ("| 1,234,000 |", "| 1,234,001 |", "has no table row `r512_p1152x832` | 576x416 | 1.385 | 1,234,000 | > 99.9%"),
         ("| `skipped_too_small` ", "| `skipped_too_smal` ", "has no table row `skipped_too_small` | smaller than"),
     ]:
         assert old in card

@@ -1,4 +1,4 @@
-"""What a card says to people: tables and computed sentences, from the manifest alone, as safe Markdown."""
+"""What a card says in tables, from the manifest alone, as safe Markdown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 from hfbucket.core.card import bases, images_exported
 from hfbucket.core.card_numbers import decimal, listed, number, plural, share, size
-from hfbucket.core.card_words import SECTIONS
+from hfbucket.core.card_sentences import license_line
 from hfbucket.core.manifest import BucketEntry, Manifest, SourceEntry
-from hfbucket.core.markdown import code, contained, inline, line, link, table
+from hfbucket.core.markdown import code, inline, link, table
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.statistics import Spread, Statistics
 from hfbucket.errors import FormatError
@@ -33,36 +33,8 @@ MEANINGS: Final = {
 }
 """Outcome to what it means."""
 
-_CORNERS: Final = ("top left", "top right", "bottom left", "bottom right")
-_POLICIES: Final = {
-    "drop": "Images without a caption were left out.",
-    "empty": "Images without a caption are kept, with an empty one.",
-    "error": "Every image had to have a caption.",
-}
 
-
-def default_description(manifest: Manifest) -> str:
-    """Return the sentence that describes an export nobody has described."""
-    images, filled = images_exported(manifest), [entry for entry in manifest.buckets.values() if entry.count]
-    captioned = "captioned image" if captions_rows(manifest) else "image"
-    if not filled:
-        return "An export without images."
-    return (
-        f"{number(images)} {plural(captioned, images)} for text-to-image training, sorted by shape into "
-        f"{number(len(filled))} aspect-ratio {plural('bucket', len(filled))} at base resolution "
-        f"{listed(str(base) for base in bases(manifest))}."
-    )
-
-
-def section(manifest: Manifest, name: str, *, heading: bool = True) -> str:
-    """Return a section people wrote, under its heading unless it brings one; nothing where there is none."""
-    text = contained(manifest.sections.get(name, ""))
-    if not text or not heading or text.lstrip().startswith("#"):
-        return text
-    return f"## {inline(SECTIONS.get(name) or name.replace('_', ' ').capitalize())}\n\n{text}"
-
-
-def summary_table(manifest: Manifest) -> str:
+def summary(manifest: Manifest) -> str:
     """Return the key facts as a table."""
     filled = [entry for entry in manifest.buckets.values() if entry.count]
     shards = sum(len(entry.shards) for entry in filled)
@@ -78,21 +50,22 @@ def summary_table(manifest: Manifest) -> str:
         ("Buckets", number(len(filled))),
         ("Shards", f"{tars}, {size(sum(s for s in sizes if s))}" if all(sizes) else tars),
         ("Stored as", stored.get(manifest.image_mode or "", "")),
-        ("Captions", listed(cells[0] for cells in captions_rows(manifest) if cells[1])),
+        ("Captions", listed(cells[0] for cells in _caption_cells(manifest) if cells[1])),
         ("Language", ", ".join(map(inline, manifest.language))),
-        ("License", license_text(manifest)),
+        ("License", license_line(manifest)),
     ]
     return table(("", ""), [row for row in rows if row[1]])
 
 
-def license_text(manifest: Manifest) -> str:
-    """Return the license as one line of Markdown, or nothing where none was given."""
-    own = manifest.license
-    label = line(own.name or own.id or own.link or "")
-    return link(label, own.link) if own.link else inline(label)
+def statistics(manifest: Manifest) -> Statistics | None:
+    """Return the manifest's statistics, or None where it has none that this release can read."""
+    try:
+        return Statistics.from_dict(manifest.statistics)
+    except FormatError:
+        return None
 
 
-def bucket_table(manifest: Manifest, base: int) -> str:
+def buckets(manifest: Manifest, base: int) -> str:
     """Return the buckets of a base that have images, most frequent first."""
     filled = [(i, entry) for i, entry in manifest.buckets.items() if entry.count and entry.base_resolution == base]
     filled.sort(key=lambda item: (-item[1].count, item[0]))
@@ -108,53 +81,19 @@ def _bucket_cells(bucket_id: str, entry: BucketEntry) -> tuple[str, str, str, st
     return code(bucket_id), f"{w}x{h}", aspect, number(entry.count)
 
 
-def crop_sentence(manifest: Manifest) -> str:
-    """Return where the crop box lies, or nothing where the manifest does not tell."""
-    strategy, jitter = manifest.crop.get("strategy"), manifest.crop.get("corner_jitter")
-    if strategy != "corner":
-        return "The crop box lies in the center." if strategy == "center" else ""
-    corners = [_CORNERS[corner] for corner in manifest.crop.get("allowed_corners", range(4)) if corner in range(4)]
-    moved = f", then moved inward by up to {inline(str(jitter))} pixels" if jitter else ""
-    if len(corners) == 1:
-        return f"The crop box lies in the {corners[0]} corner{moved}."
-    return f"The crop box lies in a corner chosen by a hash of the image's id: {listed(corners, 'or')}{moved}."
-
-
-def jpeg_sentence(manifest: Manifest) -> str:
-    """Return how the images of a bucket's size were encoded."""
-    quality, subsampling = manifest.jpeg.get("quality"), manifest.jpeg.get("subsampling")
-    if not quality:
-        return "It was saved as JPEG."
-    if subsampling == "adaptive_scale":
-        scale = inline(str(manifest.jpeg.get("threshold", "0.85")))
-        return (
-            f"It was saved as JPEG at quality {inline(str(quality))}, without chroma subsampling (4:4:4) where it had "
-            f"been scaled to {scale} of its size or less, else with 4:2:0."
-        )
-    return f"It was saved as JPEG at quality {inline(str(quality))}, chroma subsampling {inline(str(subsampling))}."
-
-
-def statistics(manifest: Manifest) -> Statistics | None:
-    """Return the manifest's statistics, or None where it has none that this release can read."""
-    try:
-        return Statistics.from_dict(manifest.statistics)
-    except FormatError:
-        return None
-
-
-def crop_loss_table(spread: Spread) -> str:
+def crop_loss(spread: Spread) -> str:
     """Return how much of the resized images was cropped away."""
     return _bands("Cropped away", spread, lambda ppm: f"{decimal(ppm, 10_000)}%", first="nothing")
 
 
-def downscale_table(spread: Spread) -> str:
+def downscale(spread: Spread) -> str:
     """Return how much smaller the images were made."""
     return _bands(
         "Source side / resized side", spread, lambda permille: decimal(permille, 1000), first="1: not resized"
     )
 
 
-def caption_length_table(spread: Spread) -> str:
+def caption_lengths(spread: Spread) -> str:
     """Return how long the captions are."""
     return _bands("Characters", spread, number, first="no caption")
 
@@ -164,7 +103,7 @@ def mean_percent(spread: Spread) -> str:
     return share(spread.sum, spread.count * 1_000_000)
 
 
-def captions_rows(manifest: Manifest) -> list[tuple[str, str, str, str, str]]:
+def _caption_cells(manifest: Manifest) -> list[tuple[str, str, str, str, str]]:
     """Return variant, selected, priority, images with an ok caption, images selected; highest priority first."""
     variants = sorted(manifest.captions.variants, key=lambda variant: variant.priority)
     return [
@@ -179,38 +118,32 @@ def captions_rows(manifest: Manifest) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def captions_table(manifest: Manifest) -> str:
+def captions(manifest: Manifest) -> str:
     """Return the caption variants, by priority."""
     header = ("Variant", "Selected", "Priority", "Images with an ok caption", "Images selected")
-    rows = [(cells[0], cells[1] or "no", *cells[2:]) for cells in captions_rows(manifest)]
+    rows = [(cells[0], cells[1] or "no", *cells[2:]) for cells in _caption_cells(manifest)]
     return table(header, rows, numbers=(2, 3, 4))
 
 
-def caption_sources_table(manifest: Manifest) -> str:
+def caption_sources(manifest: Manifest) -> str:
     """Return where the caption variants come from, where the manifest tells."""
     keys = ("id", "variant", "model", "prompt_sha256")
     rows = [[code(str(source.get(key) or "")) for key in keys] for source in manifest.caption_sources]
     return table(("Source", "Variant", "Model", "Prompt (sha256)"), rows)
 
 
-def missing_captions_sentence(manifest: Manifest) -> str:
-    """Return what became of images without a caption, or nothing where the manifest does not tell."""
-    return _POLICIES.get(manifest.captions.missing_policy or "", "")
-
-
-def funnel_table(manifest: Manifest) -> str:
+def outcomes(manifest: Manifest) -> str:
     """Return what became of every image seen; the lines add up to the first."""
     summary = manifest.summary
     known = [name for name in OUTCOMES if name != "images_exported" and summary.get(name)]
-    other = [name for name in summary if name not in OUTCOMES and name != "images_seen" and summary[name]]
-    names = [name for name in ("images_seen", "images_exported", *known, *other) if name in summary]
+    names = [name for name in ("images_seen", "images_exported", *known) if name in summary]
     whole = summary.get("images_seen", 0)
     meanings = {"images_seen": "in the sources", **MEANINGS}
     rows = [(code(name), meanings.get(name, ""), number(summary[name]), share(summary[name], whole)) for name in names]
     return table(("Outcome", "Meaning", "Images", "Share"), rows, numbers=(2, 3))
 
 
-def sources_table(manifest: Manifest) -> str:
+def sources(manifest: Manifest) -> str:
     """Return where the images come from."""
     header = ("Source", "Kind", "Images seen", "Size", "License", "Homepage", "Repository", "Revision", "Splits")
     return table(header, [_source_cells(source) for source in manifest.sources], numbers=(2, 3))
@@ -232,16 +165,10 @@ def _source_cells(source: SourceEntry) -> Sequence[str]:
     )
 
 
-def history_table(manifest: Manifest) -> str:
+def changes(manifest: Manifest) -> str:
     """Return the changes since the export was built, oldest first; nothing where there are none."""
     changes = [entry for entry in manifest.history if entry.what != "build"]
     return table(("Date", "Change"), [(inline(entry.created[:10]), inline(entry.what)) for entry in changes])
-
-
-def first_shard(manifest: Manifest) -> str | None:
-    """Return a shard of the bucket with most images, or None where the manifest names no shards."""
-    largest = max(manifest.buckets.values(), key=lambda entry: (bool(entry.shards), entry.count), default=None)
-    return largest.shards[0].file if largest and largest.shards else None
 
 
 def _images_at(manifest: Manifest, base: int) -> int:
@@ -251,7 +178,9 @@ def _images_at(manifest: Manifest, base: int) -> int:
 def _bands(title: str, spread: Spread, shown: Callable[[int], str], *, first: str) -> str:
     """Return a spread as a table with a row for every band that has images."""
     ends = spread.up_to
-    labels = [first, *(f"{shown(low)} to {shown(high)}" for low, high in pairwise(ends)), f"over {shown(ends[-1])}"]
+    labels = [first, f"up to {shown(ends[1])}"]
+    labels += [f"{shown(low)} to {shown(high)}" for low, high in pairwise(ends[1:])]
+    labels.append(f"over {shown(ends[-1])}")
     counted = zip(labels, spread.images, strict=True)
     rows = [(label, number(images), share(images, spread.count)) for label, images in counted if images]
     return table((title, "Images", "Share"), rows, numbers=(1, 2))
