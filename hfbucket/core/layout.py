@@ -20,7 +20,7 @@ from hfbucket.core.rows import Rows
 Int32s = npt.NDArray[np.int32]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
-_CHUNK: Final = 1 << 20  # rows for which temporaries live at a time
+_CHUNK: Final = 1 << 18  # rows for which temporaries live at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
