@@ -1,0 +1,60 @@
+"""A build killed with SIGKILL, anywhere, goes on to the same bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hfbucket.io.manifest_file import read_manifest
+from tests.stages.pictures import draw_folder, draw_parquet, tree
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL and fork")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_killed_at_its_changes_of_the_disk(tmp_path: Path, kind: str) -> None:
+    source = draw_folder(tmp_path / "photos", 10) if kind == "folder" else draw_parquet(tmp_path / "a.parquet", 10)
+    step, offset = 16, random.randrange(16)  # each run other places
+    script = str(ROOT / "tests/stages/kill_everywhere.py")
+    command = [sys.executable, script, str(source), str(tmp_path), str(step), str(offset)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"offset {offset}: {done.stderr}"
+    assert int(done.stdout) > 50
+
+
+def start(source: Path, export: Path, workers: int) -> subprocess.Popen[bytes]:
+    words = ["--base", "128", "--base", "64", "--max-shard-samples", "3", "--workers", str(workers)]
+    script = "import sys; from hfbucket.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", script, "build", str(source), "-o", str(export), *words]
+    return subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_killed_at_random_moments_with_workers(tmp_path: Path) -> None:
+    source = draw_folder(tmp_path / "photos", 60)
+    began = time.monotonic()
+    assert start(source, tmp_path / "whole", 1).wait() == 0
+    whole_s = time.monotonic() - began
+    kills = 0
+    for _ in range(3):
+        build = start(source, tmp_path / "killed", 2)
+        time.sleep(random.uniform(0.2, 1.0) * whole_s)
+        build.send_signal(signal.SIGKILL)
+        kills += build.wait() == -signal.SIGKILL
+    assert kills
+    assert start(source, tmp_path / "killed", 2).wait() == 0
+    assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
+    hashes = [read_manifest(tmp_path / name).content_sha256 for name in ("killed", "whole")]
+    assert hashes[0] == hashes[1]
