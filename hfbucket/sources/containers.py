@@ -68,12 +68,14 @@ def listing_facts(ignored: Counter[str], odd: int, records: int, notes: Sequence
     Args:
         ignored: files by extension.
         odd: pipes, devices and the like.
-        records: files for which `is_record` holds.
+        records: files for which `is_record` holds: understood, and its samples say the same.
     """
-    told = {*notes}
-    if records:
-        told.add(f"records of img2dataset beside its shards ({records} files) are not used: its samples say the same")
-    return UnitFacts(ignored=dict(sorted(ignored.items())), ignored_members=odd, notes=tuple(sorted(told)))
+    return UnitFacts(
+        ignored=dict(sorted(ignored.items())),
+        ignored_members=odd,
+        sidecars={"img2dataset records": records} if records else {},
+        notes=tuple(sorted({*notes})),
+    )
 
 
 def files_of(url: str) -> tuple[str, frozenset[bytes], list[store.FileInfo]]:

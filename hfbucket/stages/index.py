@@ -185,12 +185,12 @@ def _check(index: Index, config: Config) -> None:
 
 
 def _tell(index: Index, config: Config, on_event: OnEvent) -> None:
-    """Tell what is odd about the sources, and where the index lies."""
+    """Tell what is odd about the sources, such as a tar that is cut off, and where the index lies."""
     notes = [note for number in range(len(index.sources)) for note in index.facts(number).notes]
     for note in notes[:_MOST_NOTES]:
         on_event(Notice(level="warning", text=note))
     if len(notes) > _MOST_NOTES:
-        on_event(Notice(level="warning", text=f"and {len(notes) - _MOST_NOTES} notes more of this kind"))
+        on_event(Notice(level="warning", text=f"and {len(notes) - _MOST_NOTES} notes more: plan --json has all"))
     size = _size(sum(os.path.getsize(unit.file) for unit in index.units))
     on_event(Notice(level="info", text=f"index of {index.rows} images: {cache_folder(config) / 'index'} ({size})"))
 

@@ -137,7 +137,8 @@ def test_img2dataset_files_output_is_understood(tmp_path: Path) -> None:
     table, facts = scan(put(tmp_path, files))
     assert by_id(table, "captions") == {"00000/000000000.jpg": ["c", None, "c"]}
     assert facts.ignored == {"json": 1}
-    assert facts.notes == ("records of img2dataset beside its shards (2 files) are not used: its samples say the same",)
+    assert facts.sidecars == {"img2dataset records": 2, "json": 1, "txt": 1}
+    assert facts.notes == ()
 
 
 def test_globs_and_single_files_take_what_lies_beside(tmp_path: Path) -> None:
