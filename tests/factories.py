@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.statistics import sample_statistics
 from hfbucket.io.cards import render_card
 from hfbucket.io.images.encode import versions
-from hfbucket.io.manifest_file import write_manifest
+from hfbucket.io.manifest_file import read_manifest, write_manifest
 
 CREATED: Final = "2026-01-02T03:04:05Z"
 
@@ -83,6 +83,7 @@ def make_export(
     title: str | None = "Drawn pictures",
     license: License = License(id="cc0-1.0"),  # noqa: B008 (frozen)
     card: bool = True,
+    change: Callable[[Sample], Sample] = lambda sample: sample,
 ) -> Manifest:
     """Write a complete export of drawn images below `path` and return its manifest.
 
@@ -92,6 +93,7 @@ def make_export(
     Args:
         bases: largest first; 64 and 128 make tiny, quick exports.
         card: also render README.md.
+        change: what becomes of each sample before it is written; for exports that are wrong in one place.
     """
     path.mkdir(parents=True, exist_ok=True)
     buckets: dict[str, BucketEntry] = {}
@@ -105,7 +107,8 @@ def make_export(
             for number in range(0 if proto == EMPTY else shards_per_bucket):
                 file = f"buckets/{bucket_id}/shard-{number:05d}.tar"
                 samples = [
-                    draw(bucket_id, base, size, number * per_shard + i, image_mode=image_mode) for i in range(per_shard)
+                    change(draw(bucket_id, base, size, number * per_shard + i, image_mode=image_mode))
+                    for i in range(per_shard)
                 ]
                 shard, members = write_shard(path, file, samples)
                 shards.append(shard)
@@ -134,6 +137,27 @@ def make_export(
         write_card(path, manifest)
     write_manifest(path, manifest)
     return manifest
+
+
+def reseal(path: Path, **changes: Any) -> Manifest:
+    """Change a manifest, then make its hashes, sizes and card fit again what stands on the disk."""
+    manifest = replace(read_manifest(path), **changes)
+    buckets = {}
+    for bucket_id, entry in manifest.buckets.items():
+        shards = tuple(replace(shard, **_hashed(path / shard.file)) for shard in entry.shards)
+        buckets[bucket_id] = replace(entry, shards=shards, bytes=sum(shard.bytes or 0 for shard in shards))
+    tables = tuple(replace(table, **_hashed(path / table.file)) for table in manifest.samples)
+    manifest = seal(replace(manifest, buckets=buckets, samples=tables))
+    history = (HistoryEntry(export_id=manifest.export_id or "", created=CREATED, what="build"),)
+    manifest = replace(manifest, history=history)
+    write_card(path, manifest)
+    write_manifest(path, manifest)
+    return manifest
+
+
+def _hashed(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def make_foreign_export(path: Path, *, names: bool = True) -> dict[str, Any]:

@@ -115,6 +115,7 @@ class _Verification:
         self._workers, self._on_event = workers, on_event
         self._shards = [(i, shard) for i, entry in self._manifest.buckets.items() for shard in entry.shards]
         self._lacks: list[Lack] = []
+        self._intact_tables: list[str] = []
 
     def report(self) -> Report:
         """Return what all checks of the depth find."""
@@ -143,7 +144,7 @@ class _Verification:
         yield from self._table_hashes()
         facts = TableFacts()
         if self._depth == "full" and self._ours:
-            yield from capped(check_sample_tables(self._url, self._manifest, self._readable_tables(), facts))
+            yield from capped(check_sample_tables(self._url, self._manifest, self._intact_tables, facts))
         yield from self._in_shards(facts)
         if self._depth == "full":
             yield from self._ledger(facts)
@@ -175,12 +176,11 @@ class _Verification:
                 continue
             with viewed(self._url, table.file) as view:
                 actual = hashlib.sha256(view).hexdigest()
-            if actual != table.sha256:
+            if actual == table.sha256:
+                self._intact_tables.append(table.file)
+            else:
                 message = f"sha256 must be {table.sha256}, got {actual}: some byte has changed"
                 yield problem("hash", message, file=table.file)
-
-    def _readable_tables(self) -> list[str]:
-        return [table.file for table in self._manifest.samples if self._present(table.file)]
 
     def _present(self, file: str) -> bool:
         return file in self._files and not self._files[file].link

@@ -103,7 +103,7 @@ def _problems(task: ShardTask, view: memoryview, keys: list[str]) -> Iterator[Pr
         for key, sample in zip(keys, samples, strict=True):
             yield from _sample(task, key, sample, view, facts)
         if task.tables:
-            yield from check_rows(_table_rows(task), facts, file=file)
+            yield from _rows(task, facts)
 
 
 def _members(task: ShardTask, view: memoryview, members: list[tuple[str, int, int]]) -> Iterator[Problem]:
@@ -162,7 +162,11 @@ def _image(task: ShardTask, key: str, jpg: bytes, metadata: Mapping[str, Any]) -
             message = f"{key}.jpg was encoded here and must have no metadata, got {', '.join(markers)}"
             yield problem("image_metadata", message, file=file, key=key)
         yield from _subsampling(task, key, jpg, metadata)
-    elif task.bytes_kept and metadata.get("source_sha256") not in (None, hashlib.sha256(jpg).hexdigest()):
+    elif (
+        task.bytes_kept
+        and metadata.get("image_mode") == "passthrough_jpeg"
+        and metadata.get("source_sha256") not in (None, hashlib.sha256(jpg).hexdigest())
+    ):
         message = f"{key}.jpg must be the source's bytes, sha256 {metadata['source_sha256']}"
         yield problem("source_hash", message, file=file, key=key)
 
@@ -186,10 +190,15 @@ def _subsampling(task: ShardTask, key: str, jpg: bytes, metadata: Mapping[str, A
                 yield problem("image", message, file=task.shard.file, key=key)
 
 
-def _table_rows(task: ShardTask) -> list[dict[str, Any]]:
+def _rows(task: ShardTask, facts: list[dict[str, Any]]) -> Iterator[Problem]:
     tables = []
-    for name in task.tables:
-        with open_file(task.export, name) as file:
-            tables.append(pq.read_table(file, filters=[("shard", "==", task.shard.file)]))
-    rows: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
-    return rows
+    try:
+        for name in task.tables:
+            with open_file(task.export, name) as file:
+                tables.append(pq.read_table(file, filters=[("shard", "==", task.shard.file)]))
+        rows = pa.concat_tables(tables).to_pylist()
+    except (OSError, pa.ArrowException, ValueError) as error:
+        message = f"the sample tables' rows of it cannot be read: {error}"
+        yield problem("samples", message, file=task.shard.file)
+        return
+    yield from check_rows(rows, facts, file=task.shard.file)
