@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 from typing import Final
@@ -16,6 +15,7 @@ from hfbucket.core.buckets import Bucket, Protos, scaled_buckets
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES, UNDECODABLE
 from hfbucket.core.plan import ENCODE_FULL, ENCODE_NONE, Plan
 from hfbucket.core.report import BaseOption, BaseTable, BucketLine
+from hfbucket.core.sizes import Sizes
 from hfbucket.core.statistics import crop_loss_ppm
 from hfbucket.errors import ConfigError
 
@@ -30,25 +30,6 @@ LOWER_BASES: Final = (1024, 768, 512, 384, 256, 128, 64)
 # Nanoseconds of one core: decoding and resizing a source pixel, resizing and encoding a target pixel, and hashing,
 # checking and writing a byte. Pillow with libjpeg-turbo on a current x86 core; an estimate, no promise.
 _SOURCE_PIXEL_NS, _TARGET_PIXEL_NS, _BYTE_NS = 14, 12, 4
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
-    """Distinct image sizes in pixels, int64[n], and how many images have each."""
-
-    width: Int64s
-    height: Int64s
-    images: Int64s
-
-
-def distinct_sizes(width: Int64s, height: Int64s) -> Sizes:
-    """Return the distinct sizes of columns of widths and heights."""
-    if not len(width):
-        return Sizes(width=width, height=height, images=width)
-    order = np.lexsort((height, width))
-    w, h = width[order], height[order]
-    starts = np.flatnonzero(np.concatenate(([True], (w[1:] != w[:-1]) | (h[1:] != h[:-1]))))
-    return Sizes(width=w[starts], height=h[starts], images=np.diff(np.append(starts, len(w))))
 
 
 def exported_loss_ppm(plan: Plan) -> tuple[Int64s, Int64s]:

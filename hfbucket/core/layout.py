@@ -16,20 +16,12 @@ from hfbucket.core.geometry import Int64s, cover_columns, crop_columns
 from hfbucket.core.order import shuffle_keys
 from hfbucket.core.plan import ENCODE_NONE, Plan
 from hfbucket.core.rows import Rows
+from hfbucket.core.sizes import Sizes
 
 Int32s = npt.NDArray[np.int32]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 _CHUNK: Final = 1 << 18  # rows for which temporaries live at a time
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
-    """The distinct sizes among some rows: int64[sizes] in pixels, and `of_row` int32[rows] which one a row has."""
-
-    width: Int64s
-    height: Int64s
-    of_row: Int32s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

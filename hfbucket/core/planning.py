@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from hfbucket.config import Config
 from hfbucket.core.assign import assign
 from hfbucket.core.buckets import Bucket
 from hfbucket.core.geometry import Int64s, Words
-from hfbucket.core.layout import Kept, Sizes, lay_out
+from hfbucket.core.layout import Kept, lay_out
 from hfbucket.core.outcomes import CODE, EXPORTED
 from hfbucket.core.plan import Plan
 from hfbucket.core.rare import dissolve_rare
 from hfbucket.core.rows import Rows
+from hfbucket.core.sizes import distinct_sizes
 
 
 def plan_rows(rows: Rows, buckets: Sequence[Bucket], config: Config, *, plan_id: str = "") -> Plan:
@@ -33,29 +32,21 @@ def plan_rows(rows: Rows, buckets: Sequence[Bucket], config: Config, *, plan_id:
     eligible = np.flatnonzero(outcome == EXPORTED)
     sizes = distinct_sizes(rows.width[eligible], rows.height[eligible])
     first = assign(sizes.width, sizes.height, buckets, metric=config.metric, max_crop=config.max_crop)
-    outcome[eligible] = first.outcome[sizes.of_row]
+    outcome[eligible] = first.outcome[sizes.of_image]
     again, _ = repeats(rows.words, np.flatnonzero(outcome == EXPORTED))
     outcome[again] = CODE["duplicates_removed"]
 
     stays = outcome[eligible] == EXPORTED
+    images = np.bincount(sizes.of_image[stays], minlength=len(sizes.width))
     bucket = dissolve_rare(
-        first.bucket, np.bincount(sizes.of_row[stays], minlength=len(sizes.width)), sizes.width, sizes.height, buckets,
+        first.bucket, images, sizes.width, sizes.height, buckets,
         min_bucket=config.min_bucket, rare=config.rare, metric=config.metric, max_crop=config.max_crop,
     )  # fmt: skip
-    homeless = stays & (bucket[sizes.of_row] < 0)
+    homeless = stays & (bucket[sizes.of_image] < 0)
     outcome[eligible[homeless]] = CODE["skipped_rare_bucket"]
     stays &= ~homeless
-    kept = Kept(rows=eligible[stays], size=sizes.of_row[stays], sizes=sizes, bucket=bucket)
+    kept = Kept(rows=eligible[stays], size=sizes.of_image[stays], sizes=sizes, bucket=bucket)
     return lay_out(rows, kept, outcome, tuple(buckets), config, plan_id=plan_id)
-
-
-def distinct_sizes(width: npt.NDArray[np.int32], height: npt.NDArray[np.int32]) -> Sizes:
-    """Return the distinct sizes of rows, in the order they first come."""
-    packed = np.left_shift(width, 32, dtype=np.int64)
-    packed |= height
-    encoded = pa.array(packed).dictionary_encode()
-    sizes = encoded.dictionary.to_numpy()
-    return Sizes(width=sizes >> 32, height=sizes & 0xFFFFFFFF, of_row=encoded.indices.to_numpy())
 
 
 def repeats(words: Words, rows: Int64s | None = None) -> tuple[Int64s, Int64s]:

@@ -17,6 +17,7 @@ from hfbucket.core.plan import Plan
 from hfbucket.core.planning import plan_rows, repeats
 from hfbucket.core.rows import COLUMNS, Rows
 from hfbucket.core.settings import content_settings
+from hfbucket.core.sizes import distinct_sizes
 from hfbucket.errors import ConfigError, SourceError
 from hfbucket.io import store
 from hfbucket.io.index_files import Index
@@ -134,7 +135,7 @@ def _refuse_nothing(rows: Rows, plan: Plan, config: Config, protos: Protos) -> N
     found = ", ".join(f"{counts[code]} {name}" for code, name in enumerate(OUTCOMES) if counts[code])
     small = np.flatnonzero(plan.outcome == CODE["skipped_too_small"])
     if len(small):
-        sizes = figures.distinct_sizes(rows.width[small].astype(np.int64), rows.height[small].astype(np.int64))
+        sizes = distinct_sizes(rows.width[small], rows.height[small])
         largest = np.argmax(sizes.width * sizes.height)
         taken = figures.rescued_by_base(sizes, config, protos)
         remedy = ", ".join(f"--base {base} would take {images}" for base, images in [*taken.items()][:_SHOWN])

@@ -18,6 +18,7 @@ from hfbucket.core.events import OnEvent, ignore
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan import ENCODE_FULL, Plan
 from hfbucket.core.report import Example, Needs, OutcomeLine, PlanReport, SourceLine, WorstCrop
+from hfbucket.core.sizes import Sizes, distinct_sizes
 from hfbucket.executors.local import worker_count
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local
@@ -149,7 +150,7 @@ def _worst_crops(index: Index, made: Plan, rows: figures.Int64s, loss_ppm: figur
     )
 
 
-def _sizes(table: pa.Table, made: Plan) -> tuple[figures.Sizes, figures.Sizes]:
+def _sizes(table: pa.Table, made: Plan) -> tuple[Sizes, Sizes]:
     """Return the distinct sizes of all images that only the choice of bases decides about, and of those too small."""
     width, height = _pixels(table, "width"), _pixels(table, "height")
     too_small = made.outcome == CODE["skipped_too_small"]
@@ -157,8 +158,8 @@ def _sizes(table: pa.Table, made: Plan) -> tuple[figures.Sizes, figures.Sizes]:
     for name in ("skipped_too_cropped", "skipped_rare_bucket"):
         open_to_bases |= made.outcome == CODE[name]
     return (
-        figures.distinct_sizes(width[open_to_bases], height[open_to_bases]),
-        figures.distinct_sizes(width[too_small], height[too_small]),
+        distinct_sizes(width[open_to_bases], height[open_to_bases]),
+        distinct_sizes(width[too_small], height[too_small]),
     )
 
 

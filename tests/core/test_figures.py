@@ -12,6 +12,7 @@ from hfbucket.core import figures
 from hfbucket.core.buckets import SDXL, Bucket, scaled_buckets
 from hfbucket.core.outcomes import CODE
 from hfbucket.core.plan import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE, Plan
+from hfbucket.core.sizes import distinct_sizes
 
 BUCKETS = (
     Bucket(bucket_id="r64_a", base=64, proto_w=1024, proto_h=1024, w=64, h=64),
@@ -84,21 +85,10 @@ def test_time_is_shared_by_workers(plan: Plan) -> None:
     assert abs(figures.build_seconds(plan, pixels, pixels, 4) - one / 4) <= 1
 
 
-def test_distinct_sizes_count_images() -> None:
-    width, height = (np.array(side, dtype=np.int64) for side in ([5, 3, 5, 5], [7, 9, 7, 8]))
-    sizes = figures.distinct_sizes(width, height)
-    assert list(zip(sizes.width.tolist(), sizes.height.tolist(), sizes.images.tolist(), strict=True)) == [
-        (3, 9, 1),
-        (5, 7, 2),
-        (5, 8, 1),
-    ]
-    assert figures.distinct_sizes(width[:0], height[:0]).images.tolist() == []
-
-
 def test_lower_bases_and_other_bases() -> None:
     side = np.array([1100, 600, 300, 300, 90, 10], dtype=np.int64)
-    sizes = figures.distinct_sizes(side, side)
-    small = figures.distinct_sizes(side[2:], side[2:])
+    sizes = distinct_sizes(side, side)
+    small = distinct_sizes(side[2:], side[2:])
     assert figures.rescued_by_base(small, Config(base=(512,)), SDXL) == {256: 2, 128: 2, 64: 3}
     options = {option.bases: option for option in figures.base_options(sizes, Config(batch_size=2), SDXL)}
     assert list(options) == [
@@ -110,6 +100,6 @@ def test_lower_bases_and_other_bases() -> None:
 
 
 def test_protos_that_leave_no_bucket_take_nothing() -> None:
-    sizes = figures.distinct_sizes(np.array([50], dtype=np.int64), np.array([50], dtype=np.int64))
+    sizes = distinct_sizes(np.array([50], dtype=np.int64), np.array([50], dtype=np.int64))
     assert figures.rescued_by_base(sizes, Config(base=(256,)), ((100, 100),)) == {}
     assert scaled_buckets((1024,), ((100, 100),), 32)[0].w == 96
