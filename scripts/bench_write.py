@@ -1,0 +1,233 @@
+"""Images/s and MB/s of writing shards, as ratios to `cp` of the same bytes and to decoding and encoding alone.
+
+    python scripts/bench_write.py [PHOTOS] [--images 1000] [--base 256] [--repeats 5] [--json]
+
+PHOTOS is a folder of JPEG photos (without it those of scikit-image, encoded anew); they are copied until there are
+enough. One process; the runs of all kinds are interleaved, so that a busy machine slows all alike; medians count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from hfbucket.config import Config, ImageMode
+from hfbucket.core.plan import Plan
+from hfbucket.core.settings import content_settings
+from hfbucket.io.images.encode import encode_jpeg
+from hfbucket.io.index_files import Index
+from hfbucket.stages.build import build
+from hfbucket.stages.index import build_index
+from hfbucket.stages.plan import make_plan, read_protos
+from hfbucket.stages.tasks import ShardTask, make_job, write_tasks
+from hfbucket.stages.work import work_of
+from hfbucket.stages.write import write_shard
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corpus:
+    """The photos that are written: a folder, and the images of the plan with the geometry that the plan gave them."""
+
+    folder: Path
+    images: int
+    size_bytes: int
+    #: (path, resized size, crop box) in pixels.
+    fits: tuple[tuple[Path, tuple[int, int], tuple[int, int, int, int]], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spent:
+    """What a run took: seconds on the clock, and of processors, children included."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def make_photos(photos: Path | None, folder: Path, images: int) -> None:
+    """Fill a folder with JPEG photos, and a table of their captions."""
+    folder.mkdir()
+    captions = [json.dumps({"file_name": f"{number:06d}.jpg", "text": f"photo {number}"}) for number in range(images)]
+    (folder / "metadata.jsonl").write_text("\n".join(captions))
+    originals = sorted(photos.rglob("*.[jJ][pP]*[gG]")) if photos else []
+    encoded = [path.read_bytes() for path in originals[:images]] or scikit_photos()
+    for number in range(images):
+        (folder / f"{number:06d}.jpg").write_bytes(encoded[number % len(encoded)])
+
+
+def scikit_photos() -> list[bytes]:
+    """Return the larger photos of scikit-image's wheel as JPEG."""
+    import skimage.data
+
+    folder = Path(skimage.data.__file__).parent
+    names = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "retina.jpg")
+    images = (Image.open(folder / name).convert("RGB") for name in names)
+    return [encode_jpeg(image, quality=92, subsampling="4:2:0") for image in images]
+
+
+def planned(folder: Path, config: Config) -> tuple[Index, Plan]:
+    """Return index and plan of the photos."""
+    index = build_index([str(folder)], config)
+    return index, make_plan(index, config)
+
+
+def corpus_of(folder: Path, index: Index, plan: Plan) -> Corpus:
+    """Return the photos that the plan exports."""
+    rows = np.concatenate([members for _, _, members in plan.shard_rows()])
+    members = index.take(rows, ("member",))["member"].to_pylist()
+    fits = []
+    for row, member in zip(rows, members, strict=True):
+        bucket = plan.buckets[plan.bucket[row]]
+        left, top = int(plan.crop_left[row]), int(plan.crop_top[row])
+        resized = int(plan.resized_w[row]), int(plan.resized_h[row])
+        fits.append((folder / member, resized, (left, top, left + bucket.w, top + bucket.h)))
+    size_bytes = sum(path.stat().st_size for path, _, _ in fits)
+    return Corpus(folder=folder, images=len(fits), size_bytes=size_bytes, fits=tuple(fits))
+
+
+def shard_tasks(index: Index, plan: Plan, config: Config, export: Path) -> list[ShardTask]:
+    """Return the tasks of a build into `export`, ready to be written any number of times."""
+    work = work_of(export, None)
+    work.folder.mkdir(parents=True)
+    job = make_job(index, config, export, work)
+    return write_tasks(index, plan, job, content_settings(config, read_protos(config)))
+
+
+def write_all(tasks: list[ShardTask], _: Path) -> None:
+    """Write every shard, in this process, where its task says."""
+    for task in tasks:
+        if (failure := write_shard(task)) is not None:
+            raise SystemExit(f"{failure.task}: {failure.reason}")
+
+
+def whole_build(folder: Path, config: Config, export: Path) -> None:
+    """Build: plan, shards, tables, card, manifest; the index is cached."""
+    build([str(folder)], export, config)
+
+
+def copy_files(corpus: Corpus, target: Path) -> None:
+    """Copy the photos with `cp`."""
+    subprocess.run(["cp", "-r", str(corpus.folder), str(target)], check=True)
+
+
+def copy_bytes(corpus: Corpus, target: Path) -> None:
+    """Write the photos one after the other into one file and flush it to disk, as a shard is."""
+    with target.open("wb") as file:
+        for path, _, _ in corpus.fits:
+            file.write(path.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def decode_encode(corpus: Corpus, _: Path) -> None:
+    """Decode every photo and encode as many pixels as its bucket has; no resize, no shard."""
+    for path, _resized, (left, top, right, bottom) in corpus.fits:
+        with Image.open(path) as image:
+            pixels = image.convert("RGB").crop((0, 0, right - left, bottom - top))
+        encode_jpeg(pixels, quality=95, subsampling="4:4:4")
+
+
+def naive(corpus: Corpus, target: Path) -> None:
+    """Do what a first script would: Pillow for all of it, tarfile for the shard."""
+    with tarfile.open(target, "w") as tar:
+        for path, resized, box in corpus.fits:
+            with Image.open(path) as opened:
+                image = ImageOps.exif_transpose(opened).convert("RGB")
+            buffer = io.BytesIO()
+            image.resize(resized, Image.Resampling.BICUBIC).crop(box).save(buffer, "JPEG", quality=95, subsampling=0)
+            member = tarfile.TarInfo(path.name)
+            member.size = buffer.tell()
+            buffer.seek(0)
+            tar.addfile(member, buffer)
+
+
+def interleaved(runs: Mapping[str, Callable[[Path], None]], root: Path, repeats: int) -> dict[str, Spent]:
+    """Return the medians of each run, given a new path each time, after one round that only warms caches."""
+    spent: dict[str, list[Spent]] = {name: [] for name in runs}
+    for number in range(repeats + 1):
+        for name, run in runs.items():
+            fresh = root / "fresh"
+            fresh.mkdir()
+            wall, cpu = time.perf_counter(), sum(os.times()[:4])
+            run(fresh / "export")
+            took = Spent(wall_s=time.perf_counter() - wall, cpu_s=sum(os.times()[:4]) - cpu)
+            shutil.rmtree(fresh)
+            if number:
+                spent[name].append(took)
+    return {
+        name: Spent(wall_s=statistics.median(s.wall_s for s in all_), cpu_s=statistics.median(s.cpu_s for s in all_))
+        for name, all_ in spent.items()
+    }
+
+
+def measure(photos: Path | None, images: int, bases: tuple[int, ...], repeats: int) -> dict[str, Any]:
+    """Return images, bytes and what every kind of run took."""
+    with tempfile.TemporaryDirectory(prefix="bench-write-") as temporary:
+        root = Path(temporary)
+        os.environ["HFBUCKET_CACHE"] = str(root / "cache")
+        folder = root / "photos"
+        make_photos(photos, folder, images)
+        modes: dict[str, ImageMode] = {"passthrough": "passthrough_jpeg", "re-encode": "reencode_jpeg"}
+        configs = {name: Config(base=bases, image_mode=mode, workers=1) for name, mode in modes.items()}
+        index, plan = planned(folder, configs["re-encode"])
+        corpus = corpus_of(folder, index, plan)
+        runs: dict[str, Callable[[Path], None]] = {
+            "cp -r": partial(copy_files, corpus),
+            "one file, flushed": partial(copy_bytes, corpus),
+            "decode + encode": partial(decode_encode, corpus),
+            "naive Pillow + tarfile": partial(naive, corpus),
+        }
+        for name, config in configs.items():
+            tasks = shard_tasks(*planned(folder, config), config, root / name)
+            runs[f"{name}, shards"] = partial(write_all, tasks)
+            runs[f"{name}, whole build"] = partial(whole_build, folder, config)
+        spent = interleaved(runs, root, repeats)
+    return {"images": corpus.images, "bytes": corpus.size_bytes, "repeats": repeats, "runs": spent}
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Print a result as a table; `x cp` and `x limit` are times relative to `cp -r` and to decode + encode."""
+    images, size_bytes = result["images"], result["bytes"]
+    print(f"{images} photos, {size_bytes / 1e6:.1f} MB; medians of {result['repeats']} interleaved runs, one process\n")
+    print(f"{'':24}{'images/s':>10}{'MB/s':>9}{'x cp':>8}{'x limit':>9}{'CPU: x cp':>12}{'x limit':>9}")
+    runs: Mapping[str, Spent] = result["runs"]
+    copy, limit = runs["cp -r"], runs["decode + encode"]
+    for name, spent in runs.items():
+        rate = f"{images / spent.wall_s:10.0f}{size_bytes / 1e6 / spent.wall_s:9.1f}"
+        clock = f"{spent.wall_s / copy.wall_s:8.2f}{spent.wall_s / limit.wall_s:9.2f}"
+        print(f"{name:24}{rate}{clock}{spent.cpu_s / copy.cpu_s:12.2f}{spent.cpu_s / limit.cpu_s:9.2f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path, nargs="?")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--base", type=int, action="append")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = measure(options.photos, options.images, tuple(options.base or [256]), options.repeats)
+    if options.json:
+        print(json.dumps(result, indent=1, default=asdict))
+    else:
+        show(result)
+
+
+if __name__ == "__main__":
+    main()
