@@ -23,4 +23,8 @@ def command(export: str, config: Config, as_json: bool) -> None:
     """
     manifest, changed = update_card(export, read_words(config))
     data = {"export": export, "export_id": manifest.export_id, "changed": list(changed)}
-    show(data, as_json=as_json, text=lambda: f"Changed {', '.join(changed)}." if changed else "The words are the same.")
+    show(
+        data,
+        as_json=as_json,
+        text=lambda: f"Changed {', '.join(changed)}." if changed else "No word changed; README.md is up to date.",
+    )

@@ -31,7 +31,7 @@ _POLICIES: Final = {
 def description(manifest: Manifest) -> str:
     """Return the sentence that describes an export nobody has described."""
     images, filled = images_exported(manifest), [entry for entry in manifest.buckets.values() if entry.count]
-    captioned = "captioned image" if manifest.captions.variants else "image"
+    captioned = "captioned image" if any(v.images_selected for v in manifest.captions.variants) else "image"
     if not filled:
         return "An export without images."
     return (
@@ -44,6 +44,8 @@ def description(manifest: Manifest) -> str:
 def section(manifest: Manifest, name: str, *, heading: bool = True) -> str:
     """Return a section people wrote, under its heading unless it brings one; nothing where there is none."""
     text = contained(manifest.sections.get(name, ""))
+    if text.startswith("# "):
+        text = f"#{text}"  # the card has one title
     if not text or not heading or text.lstrip().startswith("#"):
         return text
     return f"## {inline(SECTIONS.get(name) or name.replace('_', ' ').capitalize())}\n\n{text}"

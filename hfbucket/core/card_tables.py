@@ -104,8 +104,8 @@ def mean_percent(spread: Spread) -> str:
 
 
 def _caption_cells(manifest: Manifest) -> list[tuple[str, str, str, str, str]]:
-    """Return variant, selected, priority, images with an ok caption, images selected; highest priority first."""
-    variants = sorted(manifest.captions.variants, key=lambda variant: variant.priority)
+    """Return one row for every variant that some image has, by priority; columns as in `captions`."""
+    found = [variant for variant in manifest.captions.variants if variant.images_with_ok_caption]
     return [
         (
             code(variant.name),
@@ -114,7 +114,7 @@ def _caption_cells(manifest: Manifest) -> list[tuple[str, str, str, str, str]]:
             number(variant.images_with_ok_caption),
             number(variant.images_selected),
         )
-        for variant in variants
+        for variant in sorted(found, key=lambda variant: variant.priority)
     ]
 
 

@@ -30,7 +30,7 @@ def test_words_by_flags(export: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert result["export_id"] == manifest.export_id
     assert (manifest.title, manifest.tags, manifest.sections) == ("Birds", ("birds", "isle"), {"limits": "Few owls."})
     assert main(["card", export, "--title", "Birds"]) == 0
-    assert capsys.readouterr().out == "The words are the same.\n"
+    assert capsys.readouterr().out == "No word changed; README.md is up to date.\n"
     assert main(["card", export, "--title", "", "--citation", "Me"]) == 0
     assert capsys.readouterr().out == "Changed title, citation.\n"
 

@@ -60,7 +60,7 @@ FULL: Final = Manifest(
         HistoryEntry(export_id="0123456789abcdef", created="2026-01-02T03:04:05Z", what="build"),
         HistoryEntry(export_id="0123456789abcdef", created="2026-02-03T03:04:05Z", what="words: title, license"),
     ),
-    generator=Generator(name="hfbucket", version="0.1.0", pillow="12.0.0", libjpeg="3.1.2"),
+    generator=Generator(name="hfbucket", version="0.1.0", pillow="12.0.0", libjpeg="libjpeg-turbo 3.1.2"),
     title="Birds of the island",
     description="Photos of birds, taken on one island in three years.\n\nOne species to a picture.",
     license=License(id="cc-by-4.0"),

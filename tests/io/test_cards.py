@@ -294,6 +294,14 @@ def test_sections_end_where_they_end(opened: str) -> None:
     assert [h for h in headings(render_card(replace(FULL, sections=sections))) if h in wanted] == wanted
 
 
+def test_a_section_may_bring_its_heading() -> None:
+    card = render_card(replace(FULL, sections={"limits": "# What is missing\n\nOwls.", "about": "### Small\n\nx"}))
+    assert [h for h in headings(card) if h in ("h2 What is missing", "h3 Small", "h2 Limits", "h2 About")] == [
+        "h3 Small",
+        "h2 What is missing",
+    ]
+
+
 def test_sections_stand_in_their_places() -> None:
     order = ["h2 About", "h2 Loading", "h2 Captions", "h2 Filtering", "h2 Source and license", "h2 Limits",
              "h2 How it was made"]  # fmt: skip
