@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from hfbucket.errors import SourceError
 from hfbucket.io.atomic import write_bytes as write_atomic
 from hfbucket.io.random_file import RandomFile, Window, open_seekable
 from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, split_glob, split_name
@@ -79,8 +80,7 @@ def glob(root: str, pattern: str) -> list[bytes]:
         found = local_glob.glob(pattern, root_dir=local_path(root), recursive=True)
         return sorted(os.fsencode(name).rstrip(b"/") for name in found)
     fs, path = filesystem(root)
-    start = len(path.rstrip("/")) + 1
-    names = (name[start:] for name in fs.glob(path.rstrip("/") + "/" + pattern))
+    names = (_below(path, name) for name in fs.glob(path.rstrip("/") + "/" + pattern))
     hidden_wanted = _hidden(pattern)
     return sorted(name.encode("utf-8") for name in names if hidden_wanted or not _hidden(name))
 
@@ -92,6 +92,14 @@ def read_bytes(url: str) -> bytes:
             return file.read()
     fs, path = filesystem(url)
     return cast("bytes", fs.cat_file(path))
+
+
+def _below(root: str, name: str) -> str:
+    """Return the path of a listed name below its root."""
+    start = root.rstrip("/") + "/"
+    if not name.startswith(start):
+        raise SourceError(f"{root}: its listing names {name}, which is not below it: give the path the listing gives")
+    return name[len(start) :]
 
 
 def _hidden(path: str) -> bool:
@@ -135,8 +143,7 @@ def _walk_local(root: str) -> Iterator[FileInfo]:
 
 def _walk_remote(root: str) -> Iterator[FileInfo]:
     fs, path = filesystem(root)
-    start = len(path.rstrip("/")) + 1
     for name, facts in fs.find(path, detail=True).items():
-        below = name[start:]
+        below = _below(path, name)
         if below and not _hidden(below):
             yield _remote_info(below.encode("utf-8"), facts)

@@ -142,7 +142,8 @@ def members(file: ByteSource, notes: list[str]) -> Iterator[Member]:
             _extend(common if kind == b"g" else extra, kind, file.pread(position, size_bytes))
             position += _padded(size_bytes)
             continue
-        member, position = _member(file, position, kind, size_bytes, name, {**common, **extra})
+        said = {**common, **extra} if common or extra else extra
+        member, position = _member(file, position, kind, size_bytes, name, said)
         extra = {}
         yield member
         if not _is_whole(file, member):
@@ -179,7 +180,10 @@ def _number(field: bytes) -> int | None:
     text = field.partition(b"\0")[0].strip()
     if not text:
         return 0
-    return int(text, 8) if all(byte in b"01234567" for byte in text) else None
+    try:
+        return int(text, 8) if text.isdigit() else None
+    except ValueError:  # 8 or 9
+        return None
 
 
 def _member(
@@ -197,7 +201,7 @@ def _member(
     name = extra.get(b"path", name)
     while name.startswith(b"./"):
         name = name[2:].lstrip(b"/")
-    sparse = any(key.startswith(b"GNU.sparse") for key in extra)
+    sparse = bool(extra) and any(key.startswith(b"GNU.sparse") for key in extra)
     is_file = kind == b"0" and not sparse and _stays_below(name)
     member = Member(name, position, size_bytes, is_file, is_whole=True)
     return member._replace(is_whole=_is_there(file, member)), position + _padded(size_bytes)

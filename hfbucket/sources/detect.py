@@ -34,7 +34,8 @@ def resolve(argument: str, config: Config) -> SourceSpec:
     given, path = _split(argument)
     url = store.absolute(path)
     if store.kind_of(url) == "nothing" and store.split_glob(url)[1] is None:
-        raise SourceError(f"{path}: no such file or folder")
+        hint = "; braces are not expanded, * and ? are" if "{" in path else ""
+        raise SourceError(f"{path}: no such file or folder{hint}")
     kind = config.source_type or _look(path, url)
     prefix = f"{given}/" if given else ""
     return SourceSpec(name=given or _own_name(url), url=url, prefix=prefix, kind=kind)

@@ -102,7 +102,7 @@ class _Scan:
             self._rows.ignored_members += 1
             return
         name = text_of(member.name)
-        if any(part.startswith(".") for part in name.split("/")):
+        if name.startswith(".") or "/." in name:  # hidden, and what macOS keeps beside a file
             self._rows.ignore(extension_of(name))
             return
         key, extension = _split(name)

@@ -15,7 +15,7 @@ from hfbucket.config import Config
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
-from hfbucket.errors import SourceError
+from hfbucket.errors import BuildError, SourceError
 from hfbucket.executors.local import map_tasks, worker_count
 from hfbucket.executors.task import Failure
 from hfbucket.io import store
@@ -50,8 +50,8 @@ def build_index(sources: Sequence[str], config: Config, *, on_event: OnEvent = i
     Raises:
         SourceError: a source is not there, empty, unreadable, or not what was said.
     """
-    specs = tuple(resolve(argument, config) for argument in sources)
-    listings = [SOURCES[spec.kind].list_units(spec, number, config) for number, spec in enumerate(specs)]
+    specs = tuple(_resolved(argument, config) for argument in sources)
+    listings = [_listing(spec, number, config) for number, spec in enumerate(specs)]
     chosen = [_sampled(listing.units, config.sample_units) for listing in listings]
     for spec, listing in zip(specs, listings, strict=True):
         _refuse_empty(spec, len(listing.units), listing.facts)
@@ -65,6 +65,20 @@ def build_index(sources: Sequence[str], config: Config, *, on_event: OnEvent = i
     _check(index, config)
     _tell(index, config, on_event)
     return index
+
+
+def _resolved(argument: str, config: Config) -> SourceSpec:
+    try:
+        return resolve(argument, config)
+    except OSError as error:
+        raise SourceError(f"{argument}: cannot be looked at: {error}") from error
+
+
+def _listing(spec: SourceSpec, number: int, config: Config) -> Listing:
+    try:
+        return SOURCES[spec.kind].list_units(spec, number, config)
+    except OSError as error:
+        raise SourceError(f"{spec.url}: cannot be listed: {error}") from error
 
 
 def cache_folder(config: Config) -> Path:
@@ -159,7 +173,11 @@ def scan_one(scan: _Scan) -> str:
     if unit.kind == "folder" and "source_errors" in pc.unique(table["outcome"]).to_pylist():
         file = file.removesuffix(".parquet") + "-once.parquet"  # a file that could not be read may be next time
     # the rows know nothing of the machine; entries are only the way to them
-    write_unit(file, replace(unit, entries=()), table, facts)
+    try:
+        write_unit(file, replace(unit, entries=()), table, facts)
+    except OSError as error:
+        message = f"the index cache cannot be written: {error}; HFBUCKET_CACHE names another folder"
+        raise BuildError(message) from error
     return file
 
 

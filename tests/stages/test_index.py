@@ -11,7 +11,7 @@ import pytest
 
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice, Progress
-from hfbucket.errors import SourceError
+from hfbucket.errors import BuildError, SourceError
 from hfbucket.io.index_files import Index
 from hfbucket.schemas import INDEX
 from hfbucket.sources import folder
@@ -148,6 +148,19 @@ def test_the_cache_lies_where_it_was_asked_for(tmp_path: Path, monkeypatch: pyte
     monkeypatch.delenv("HFBUCKET_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_folder(ONE) == tmp_path / "xdg" / "hfbucket"
+
+
+def test_a_cache_that_cannot_be_written_is_named(photos: Path, tmp_path: Path) -> None:
+    put(tmp_path, {"file": b""})
+    with pytest.raises(BuildError, match=r"the index cache cannot be written: .*HFBUCKET_CACHE names another folder"):
+        build_index([str(photos)], Config(workers=1, cache_dir=str(tmp_path / "file")))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_listed_is_named(photos: Path) -> None:
+    (photos / "closed").mkdir(mode=0)
+    with pytest.raises(SourceError, match=r"cannot be looked at: .*closed"):
+        build_index([str(photos)], ONE)
 
 
 def _dying(scan: object) -> str:
