@@ -325,6 +325,7 @@ def test_data_loader_workers_share_every_sample_once(passthrough: Path, workers:
 
 
 def test_data_loader_over_tensors(passthrough: Path) -> None:
+    pytest.importorskip("torch", reason="needs torch")
     dataset = stream(passthrough, buckets=["p1152x832"], columns=["image", "crop_top"])
     batches = list(loader(dataset.with_format("torch"), batch_size=3, num_workers=2))
     assert [tuple(batch["image"].shape) for batch in batches] == [(3, 3, 32, 64)] * 2
