@@ -168,7 +168,8 @@ def _source_cells(source: SourceEntry) -> Sequence[str]:
 def changes(manifest: Manifest) -> str:
     """Return the changes since the export was built, oldest first; nothing where there are none."""
     changes = [entry for entry in manifest.history if entry.what != "build"]
-    return table(("Date", "Change"), [(inline(entry.created[:10]), inline(entry.what)) for entry in changes])
+    rows = [(inline(entry.created[:10]), inline(entry.what), code(entry.export_id)) for entry in changes]
+    return table(("Date", "Change", "Export"), rows)
 
 
 def _images_at(manifest: Manifest, base: int) -> int:

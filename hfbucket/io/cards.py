@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,18 @@ _TEMPLATES = resources.files("hfbucket.card_templates")
 
 def render_card(manifest: Manifest) -> str:
     """Return README.md: metadata as YAML, then the card's text, ending in one newline."""
-    template = _environment(manifest).get_template("card.md.jinja")
-    text = template.render(card_data=DatasetCardData(**front_matter(manifest)).to_yaml())
+    text = (
+        _environment()
+        .get_template("card.md.jinja")
+        .render(
+            card_data=DatasetCardData(**front_matter(manifest)).to_yaml(),
+            manifest=manifest,
+            section=partial(card_sentences.section, manifest),
+            ours=is_ours(manifest),
+            loads=bool(loader_configs(manifest)),
+            first_shard=first_shard(manifest),
+        )
+    )
     return str(DatasetCard(text.rstrip() + "\n"))
 
 
@@ -98,7 +108,8 @@ def read_sections(folder: Path) -> dict[str, str]:
     return found
 
 
-def _environment(manifest: Manifest) -> jinja2.Environment:
+@cache
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML: every value goes through core.markdown)
         loader=jinja2.FunctionLoader(lambda name: (_TEMPLATES / name).read_text(encoding="utf-8")),
         undefined=jinja2.StrictUndefined,
@@ -106,16 +117,7 @@ def _environment(manifest: Manifest) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        manifest=manifest,
-        sentences=card_sentences,
-        tables=card_tables,
-        command=card_command,
-        bases=bases,
-        section=partial(card_sentences.section, manifest),
-        known_sections=SECTIONS,
-        ours=is_ours(manifest),
-        loads=bool(loader_configs(manifest)),
-        first_shard=first_shard(manifest),
+        sentences=card_sentences, tables=card_tables, command=card_command, bases=bases, known_sections=SECTIONS
     )
     environment.filters.update(
         inline=markdown.inline,

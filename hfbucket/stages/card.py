@@ -11,7 +11,7 @@ from hfbucket.core.keys import CARD, MANIFEST
 from hfbucket.core.manifest import HistoryEntry, Manifest
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.errors import FormatError
-from hfbucket.io.atomic import replacing
+from hfbucket.io.atomic import TEMPORARY, replacing
 from hfbucket.io.cards import render_card
 from hfbucket.io.clock import created
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
@@ -47,6 +47,8 @@ def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest,
         entry = HistoryEntry(export_id=old.export_id or "", created=created(), what=f"words: {', '.join(changed)}")
         new = replace(new, history=(*old.history, entry))
     card = render_card(new).encode("utf-8")
+    for left_over in (path for name in (CARD, MANIFEST) for path in folder.glob(f".{name}.*{TEMPORARY}")):
+        left_over.unlink(missing_ok=True)  # of a call that was killed
     if not changed:
         _write_if_other(folder / CARD, card)
         return new, changed

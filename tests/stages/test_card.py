@@ -98,6 +98,15 @@ def test_a_failure_leaves_the_old_export_or_one_that_the_same_call_finishes(
     assert read_manifest(tmp_path).title == "Birds"
 
 
+def test_what_a_killed_call_left_is_removed(tmp_path: Path) -> None:
+    make(tmp_path)
+    before = state(tmp_path)
+    (tmp_path / ".manifest.json.1.tmp").write_text("half")
+    (tmp_path / ".README.md.1.tmp").write_text("half")
+    update_card(tmp_path, Words())
+    assert state(tmp_path) == before
+
+
 def test_words_are_checked_before_anything_is_written(tmp_path: Path) -> None:
     make(tmp_path)
     before = state(tmp_path)
