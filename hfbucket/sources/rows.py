@@ -72,9 +72,10 @@ class Rows:
         if problem and row.get("outcome") is None:
             row |= {"outcome": "source_errors", "detail": problem}
         captions, repaired, rest = split_captions(meta, sidecars, self._config.variants)
+        cleared, located = without_location(rest)
+        row["gps"] = located or row.get("gps")
         if not self._config.keep_location:
-            rest, located = without_location(rest)
-            row["gps"] = located or row.get("gps")
+            rest = cleared
         self._kept_keys.update(rest)
         row |= {"image_id": image_id, "digest": digest_of(image_id)}
         row |= {"captions": captions, "caption_repaired": repaired, "meta": meta_json(rest)}

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from hfbucket.config import Config
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
+from hfbucket.core.meta import SIDECAR
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.errors import BuildError, SourceError
 from hfbucket.executors.local import map_tasks, worker_count
@@ -129,7 +130,7 @@ def _scanned(todo: dict[str, _Scan], config: Config, total: int, on_event: OnEve
     for _ in range(_ATTEMPTS):
         scans = [scan for file, scan in todo.items() if file not in written]
         failures = []
-        for scan, result in map_tasks(scan_one, scans, workers=worker_count(config.workers)):
+        for scan, result in map_tasks(scan_one, scans, workers=_workers(scans, config)):
             if isinstance(result, Failure):
                 failures.append(result)
             else:
@@ -138,6 +139,12 @@ def _scanned(todo: dict[str, _Scan], config: Config, total: int, on_event: OnEve
         if not failures:
             return written
     raise SourceError(f"{failures[0].task.unit.url}: could not be scanned: {failures[0].reason}")
+
+
+def _workers(scans: Sequence[_Scan], config: Config) -> int:
+    """Return the number of processes; what lies in this one's memory is only here."""
+    in_memory = any(scan.unit.url.startswith("memory://") for scan in scans)
+    return 1 if in_memory else worker_count(config.workers)
 
 
 def _written(file: str, unit: Unit) -> IndexedUnit:
@@ -204,7 +211,12 @@ def _check(index: Index, config: Config) -> None:
 
 def _tell(index: Index, config: Config, on_event: OnEvent) -> None:
     """Tell what is odd about the sources, such as a tar that is cut off, and where the index lies."""
-    notes = [note for number in range(len(index.sources)) for note in index.facts(number).notes]
+    facts = [index.facts(number) for number in range(len(index.sources))]
+    notes = [note for each in facts for note in each.notes]
+    known = {SIDECAR, "txt", *(key for each in facts for key in each.meta_keys)}
+    notes += [
+        f"no source has a column {name!r}: see --caption-column" for name in config.caption_column if name not in known
+    ]
     for note in notes[:_MOST_NOTES]:
         on_event(Notice(level="warning", text=note))
     if len(notes) > _MOST_NOTES:

@@ -140,7 +140,9 @@ def test_img2dataset_exif_gives_up_positions(tmp_path: Path) -> None:
     assert "Canon" in table["meta"][0].as_py()
     assert table["captions"].to_pylist() == [["a dog", None, "a dog"]]
     assert facts.meta_keys == ("caption", "exif", "key", "url")
-    assert "GPSLatitude" in scan(root, Config(keep_location=True))[0]["meta"][0].as_py()
+    kept, _ = scan(root, Config(keep_location=True))
+    assert "GPSLatitude" in kept["meta"][0].as_py()
+    assert kept["gps"].to_pylist() == [True]
 
 
 def test_ids_come_from_metadata_when_asked(tmp_path: Path) -> None:

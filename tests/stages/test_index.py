@@ -119,6 +119,18 @@ def test_events_tell_the_cache_the_notes_and_what_must_be_read(tmp_path: Path) -
     assert events.count(Progress(stage="index", done=2, total=2, unit="units")) == 1
 
 
+def test_a_caption_column_that_no_source_has_is_said(photos: Path) -> None:
+    events: list[Event] = []
+    build_index([str(photos)], Config(workers=1, caption_column=("text", "sidecar")), on_event=events.append)
+    warnings = [event.text for event in events if isinstance(event, Notice) and event.level == "warning"]
+    assert warnings == ["no source has a column 'text': see --caption-column"]
+
+
+def test_sources_in_memory_are_scanned_here(tmp_path: Path) -> None:
+    files = {f"{number}.tar": tar([("x.jpg", image())]) for number in range(3)}
+    assert build_index([put(f"memory://index/{tmp_path.name}", files)], Config(workers=2)).rows == 3
+
+
 def test_a_sample_of_units_is_spread_over_all(tmp_path: Path) -> None:
     root = put(tmp_path, {f"{number}.tar": tar([(f"{number}.jpg", image())]) for number in range(8)})
     index, _ = scans([root], Config(workers=1, sample_units=3))
