@@ -73,7 +73,7 @@ def open_index(folder: Path) -> Index:
     """Return the index that `write_index` wrote."""
     units = []
     for file in sorted(folder.iterdir()):
-        unit = Unit(source=0, kind="tars", url=file.name, name=file.name, prefix="", size_bytes=0, version="")
+        unit = Unit(source=0, kind="tars", url=str(file), name=file.name, prefix="", size_bytes=0, version="")
         rows = pa.parquet.read_metadata(file).num_rows
         units.append(IndexedUnit(unit=unit, file=str(file), rows=rows, index_sha256=file.name, facts=UnitFacts()))
     return Index(sources=(SourceSpec(name="synthetic", url=str(folder), kind="tars"),), units=tuple(units))
