@@ -14,6 +14,9 @@ from hfbucket.errors import SampleError
 _PROFILE_SPACE: Final = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
 """Pillow mode to the colour space that a fitting ICC profile names at byte 16 (ICC.1 section 7.2.6)."""
 
+_PHOTOMETRIC: Final = 262  # a TIFF's PhotometricInterpretation
+_WHITE_IS_ZERO: Final = 0
+
 
 def to_rgb(image: Image.Image, *, bits: int) -> tuple[Image.Image, tuple[str, ...]]:
     """Return `image` as 8-bit sRGB in mode RGB with nothing attached, and notes of what that took.
@@ -57,6 +60,8 @@ def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
             image.info["transparency"] = tuple(value >> 8 for value in transparent)
         return image
     values = np.asarray(image)
+    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow minds that at 8 bits only
+        values = (1 << bits) - 1 - values
     gray = Image.fromarray((values >> (bits - 8)).astype(np.uint8))
     if not isinstance(transparent, int):
         return gray

@@ -96,12 +96,17 @@ def open_image(file: BinaryIO, image_format: str) -> ImageFile.ImageFile:
     """
     file.seek(0)
     with decoding(image_format):
-        if image_format == "jpeg":
-            return _Jpeg(file)
-        return _plugin(image_format)(file)
+        return plugin_of(image_format)(file)
 
 
-def _plugin(image_format: str) -> Callable[[BinaryIO], ImageFile.ImageFile]:
+def plugin_of(image_format: str) -> Callable[[BinaryIO], ImageFile.ImageFile]:
+    """Return what opens a file of the format.
+
+    Raises:
+        SampleError: `unsupported_format`, nothing installed does.
+    """
+    if image_format == "jpeg":
+        return _Jpeg
     module, name = _PLUGINS[image_format]
     if image_format in ("avif", "webp") and not features.check(image_format):
         raise _unsupported(image_format)

@@ -8,14 +8,20 @@ from typing import BinaryIO, Final
 from PIL import ImageFile
 
 from hfbucket.errors import SampleError
-from hfbucket.io.images import gif, jpeg, png, webp
+from hfbucket.io.images import gif, jpeg, jxl, png, webp
 from hfbucket.io.images.exif import Exif, Header, read_exif
 from hfbucket.io.images.formats import HEAD_BYTES, require_format
-from hfbucket.io.images.opening import decoding, open_image
+from hfbucket.io.images.opening import decoding, open_image, plugin_of
 
 _WINDOW_BYTES: Final = 8192
 _MAX_SIDE: Final = 2**31 - 1
-_HEADERS: Final = {"jpeg": jpeg.read_header, "png": png.read_header, "webp": webp.read_header, "gif": gif.read_header}
+_HEADERS: Final = {
+    "jpeg": jpeg.read_header,
+    "png": png.read_header,
+    "webp": webp.read_header,
+    "gif": gif.read_header,
+    "jxl": jxl.read_header,
+}
 """Formats whose headers we read ourselves; Pillow's plugins read the rest."""
 
 _TURNED: Final = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -71,6 +77,7 @@ def probe(file: BinaryIO, *, name: str, size_bytes: int) -> Probe:
     window = _Window(file)
     image_format = require_format(window.read(0, HEAD_BYTES), name)
     if image_format in _HEADERS:
+        plugin_of(image_format)  # else the pixels could not be read
         return _upright(image_format, _HEADERS[image_format](window.read, size_bytes))
     image = open_image(file, image_format)
     if image_format == "tiff":

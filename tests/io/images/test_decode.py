@@ -156,6 +156,11 @@ def test_sixteen_bits_become_their_high_bytes() -> None:
     assert np.asarray(tiff.image)[0, :, 1].tolist() == expected
 
 
+def test_sixteen_bit_gray_may_begin_at_white() -> None:
+    data = encoded(Image.fromarray(np.full((4, 4), 0x1234, np.uint16)), "TIFF", tiffinfo={262: 0})
+    assert decode(data).image.getpixel((0, 0)) == (0xED,) * 3
+
+
 def test_sixteen_bit_gray_knows_its_transparent_value() -> None:
     values = np.array([[0x1200, 0x1234, 0x12FF]], np.uint16)[..., None]
     data = png(values, 0, pictures.png_chunk(b"tRNS", b"\x12\x34"))
