@@ -67,7 +67,7 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
                 check_columns(self.config.columns),
                 crop=self._crops(manifest),
                 decode=self.config.decode,
-                max_pixels=manifest.settings.get("max_pixels"),
+                max_pixels=_max_pixels(manifest),
             ),
             splits=datasets.SplitDict({"train": split}, dataset_name=self.name),
             dataset_size=size,
@@ -136,3 +136,8 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _access(self) -> Access:
         return Access(token=self.token, storage_options=self.storage_options)
+
+
+def _max_pixels(manifest: Manifest) -> int | None:
+    limit = manifest.settings.get("max_pixels")
+    return limit if type(limit) is int else None
