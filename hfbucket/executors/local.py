@@ -14,6 +14,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -22,7 +23,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from hfbucket.executors.task import Failure, listening
-from hfbucket.executors.worker import RemoteTraceback, receive, send
+from hfbucket.executors.worker import Kind, RemoteTraceback, receive, send
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -109,9 +110,9 @@ class _Crew:
     """The workers of one map: started when needed, kept while they live."""
 
     def __init__(self) -> None:
-        self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[tuple[Any, int]] = queue.SimpleQueue()
-        self._all: list[subprocess.Popen[bytes]] = []
+        self._all: list[_Worker] = []
         self._lock = threading.Lock()
         self._ended = False
 
@@ -119,14 +120,14 @@ class _Crew:
         """Run one task in an idle worker, or a new one, and wait for it."""
         worker = self._take()
         try:
-            send(worker.stdin, (function, task))  # type: ignore[arg-type]  # a pipe, as asked for
+            worker.send((function, task))
             while True:
-                kind, value = pickle.loads(receive(worker.stdout))  # type: ignore[arg-type]  # noqa: S301 - our child
+                kind, value = worker.receive()
                 if kind != "progress":
                     break
                 self._reports.put((task, value))
         except (EOFError, BrokenPipeError):
-            return Failure(task=task, reason=_death(worker))
+            return Failure(task=task, reason=worker.death())
         self._idle.put(worker)
         if kind == "error":
             error, text = value
@@ -145,38 +146,68 @@ class _Crew:
             self._ended = True
             for worker in self._all:
                 worker.kill()
-                worker.wait()
         for worker in self._all:
-            for pipe in (worker.stdin, worker.stdout):
-                _close(pipe)
+            worker.close()
 
-    def _take(self) -> subprocess.Popen[bytes]:
+    def _take(self) -> _Worker:
         try:
             return self._idle.get_nowait()
         except queue.Empty:
-            return self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self._lock:
-            if self._ended:
-                raise RuntimeError("the workers were ended")
-            command = [sys.executable, "-c", _START, json.dumps(sys.path)]
-            worker = subprocess.Popen(  # noqa: S603 - this interpreter, this package
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
-            )
-            self._all.append(worker)
-            return worker
+            with self._lock:
+                if self._ended:
+                    raise RuntimeError("the workers were ended") from None
+                self._all.append(_Worker())
+                return self._all[-1]
 
 
-def _close(pipe: Any) -> None:  # noqa: ANN401 - either end of a Popen
-    with suppress(BrokenPipeError):  # a task was still in the buffer of a worker that is gone
-        pipe.close()
+class _Worker:
+    """One child process.
+
+    What libraries and the system say on its standard error is kept for the case that it dies: decoders complain there
+    without naming the file, in words that the task's own result says better.
+    """
+
+    def __init__(self) -> None:
+        self._errors = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the process
+        command = [sys.executable, "-c", _START, json.dumps(sys.path)]
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, close_fds=False
+        )
+
+    def send(self, message: object) -> None:
+        """Give it a task, forgetting what was said during the last one."""
+        self._errors.truncate(0)
+        send(self._process.stdin, message)  # type: ignore[arg-type]  # a pipe, as asked for
+
+    def receive(self) -> tuple[Kind, Any]:
+        """Return its next message.
+
+        Raises:
+            EOFError: it is dead.
+        """
+        message: tuple[Kind, Any] = pickle.loads(receive(self._process.stdout))  # type: ignore[arg-type]  # noqa: S301
+        return message
+
+    def kill(self) -> int:
+        """End it if need be; return its exit code, the negative signal where one killed it."""
+        self._process.kill()
+        return self._process.wait()
+
+    def close(self) -> None:
+        """Close the files that lead to it."""
+        for file in (self._process.stdin, self._process.stdout, self._errors):
+            with suppress(BrokenPipeError):  # a task was still in the buffer of a worker that is gone
+                file.close()  # type: ignore[union-attr]  # pipes, as asked for
+
+    def death(self) -> str:
+        """Return how it died, in words, with the last line it said."""
+        code = self.kill()
+        self._errors.seek(0)
+        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        return _death(code) + "".join(f": {line[:200]}" for line in said)
 
 
-def _death(worker: subprocess.Popen[bytes]) -> str:
-    """Return how a worker died, in words."""
-    worker.kill()
-    code = worker.wait()
+def _death(code: int) -> str:
     if code >= 0:
         return f"a worker ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)

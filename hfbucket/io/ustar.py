@@ -23,6 +23,8 @@ MAX_MEMBER_BYTES: Final = 8**11 - 1
 """The largest size eleven octal digits can say."""
 
 _BUFFER_BYTES: Final = 1 << 20
+_JOINED_BYTES: Final = 1 << 14
+"""Members up to here are written and hashed as one piece with header and padding: calls cost more than the copy."""
 _CHECKSUM: Final = slice(148, 156)
 _BLANKS: Final = b" " * 8
 _BEFORE_SIZE: Final = b"0000644\0" + b"0000000\0" * 2  # mode, uid, gid
@@ -80,9 +82,9 @@ class ShardWriter:
     def add(self, name: str, data: bytes) -> int:
         """Append one member and return the offset of its data in the shard, in bytes."""
         offset = self.size_bytes + BLOCK
-        self._write(header(name, len(data)))
-        self._write(data)
-        self._write(bytes(padding(len(data))))
+        parts = (header(name, len(data)), data, bytes(padding(len(data))))
+        for part in (b"".join(parts),) if len(data) < _JOINED_BYTES else parts:
+            self._write(part)
         return offset
 
     def finish(self) -> tuple[int, str]:

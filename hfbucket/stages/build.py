@@ -66,6 +66,8 @@ def build(
     """
     sources = (sources,) if isinstance(sources, str) else sources
     config = config or Config()
+    sources = (sources,) if isinstance(sources, str) else tuple(sources)
+    config = config or Config()
     export = Path(output).absolute()
     work = work_of(export, config.work_dir)
     _check_config(config)
@@ -161,8 +163,16 @@ def _write_pending(
         tell(Notice(level="warning", text=text))
     counts = [task.samples for task in pending]
     done = sum(task.samples for task in tasks) - sum(counts)
-    workers = worker_count(config.workers)
-    run_rounds(write_shard, pending, counts, stage="write", workers=workers, on_event=tell, done=done)
+    run_rounds(
+        write_shard,
+        pending,
+        counts,
+        name=lambda task: task.file,
+        stage="write",
+        workers=worker_count(config.workers),
+        on_event=tell,
+        done=done,
+    )
 
 
 def _receipt(task: ShardTask) -> Receipt | None:

@@ -50,6 +50,7 @@ def run_rounds(
     tasks: Sequence[T],
     counts: Sequence[int],
     *,
+    name: Callable[[T], str],
     stage: str,
     workers: int,
     on_event: OnEvent,
@@ -60,6 +61,7 @@ def run_rounds(
     Args:
         function: returns a `Failure` or anything else; never raises for what a disk, a source or a store may do.
         counts: images of every task.
+        name: what a task is called in errors.
         done: images of this stage that were done before.
 
     Raises:
@@ -72,11 +74,11 @@ def run_rounds(
         if not failures:
             return
         left = [left[n] for n in sorted(failures)]
-        reason = failures[min(failures)].reason
+        reason = f"{name(tasks[left[0]])}: {failures[min(failures)].reason}"
         if attempt + 1 < _ROUNDS:
             on_event(Notice(level="warning", text=f"{len(left)} tasks of {stage} failed and are tried again: {reason}"))
             time.sleep(_PAUSE_S * 2**attempt)
-    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, the first because: {reason}; {_GO_ON}")
+    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, first {reason}; {_GO_ON}")
 
 
 def _run_round(

@@ -93,8 +93,15 @@ def spool_units(index: Index, positions: Int64s, spool: Path, config: Config, *,
     if shutil.disk_usage(spool).free < size_bytes:
         on_event(Notice(level="warning", text=f"{spool} has less free space than that"))
     counts = [task.rows.num_rows for task in tasks]
-    workers = worker_count(config.workers)
-    run_rounds(spool_unit, tasks, counts, stage="spool", workers=workers, on_event=on_event)
+    run_rounds(
+        spool_unit,
+        tasks,
+        counts,
+        name=lambda task: task.unit.url,
+        stage="spool",
+        workers=worker_count(config.workers),
+        on_event=on_event,
+    )
 
 
 def spool_unit(task: SpoolTask) -> Failure | None:

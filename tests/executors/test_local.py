@@ -26,6 +26,11 @@ def die(number: int) -> int:
     return number
 
 
+def exit_with_words(number: int) -> int:
+    os.write(2, b"noise\nthe last words\n")
+    os._exit(3)
+
+
 def complain(number: int) -> int:
     if number == 2:
         raise FormatError("two is no good", where="task")
@@ -86,6 +91,11 @@ def test_a_killed_worker_is_a_failure_and_the_rest_goes_on() -> None:
     assert (failure.task, failure.final) == (3, False)
     assert "killed by SIGKILL" in failure.reason
     assert results == {n: n for n in range(8) if n != 3}
+
+
+def test_a_dying_worker_is_quoted() -> None:
+    for task, failure in map_tasks(exit_with_words, range(2), workers=2):
+        assert failure == Failure(task=task, reason="a worker ended with exit code 3: the last words")
 
 
 @pytest.mark.parametrize("workers", [1, 2])

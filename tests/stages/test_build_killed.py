@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,29 @@ def test_killed_at_random_moments_with_workers(tmp_path: Path) -> None:
     assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
     hashes = [read_manifest(tmp_path / name).content_sha256 for name in ("killed", "whole")]
     assert hashes[0] == hashes[1]
+
+
+def children(process_id: int) -> list[int]:
+    """Return the process ids of the children that any thread of a process started."""
+    found: list[int] = []
+    for path in Path(f"/proc/{process_id}/task").glob("*/children"):
+        with suppress(OSError):  # the thread is gone
+            found += map(int, path.read_text().split())
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
+def test_a_killed_worker_costs_only_its_task(tmp_path: Path) -> None:
+    source = draw_folder(tmp_path / "photos", 60)
+    build = start(source, tmp_path / "killed", 2)
+    killed = False
+    while build.poll() is None:
+        workers = children(build.pid)
+        if workers and not killed and any((tmp_path / "killed").glob("buckets/*/*.tar")):
+            os.kill(workers[0], signal.SIGKILL)
+            killed = True
+        time.sleep(0.005)
+    assert killed
+    assert build.returncode == 0
+    assert start(source, tmp_path / "whole", 1).wait() == 0
+    assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
