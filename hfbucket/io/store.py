@@ -60,17 +60,23 @@ def info(url: str, path: bytes = b"") -> FileInfo:
         OSError: there is no such file.
     """
     if is_local(url):
-        return _local_info(path, os.stat(local_path(url)))
+        place = local_path(url)
+        if os.path.islink(place) and not os.path.exists(place):
+            return _missing(path)
+        return _local_info(path, os.stat(place))
     fs, remote = filesystem(url)
     return _remote_info(path, fs.info(remote))
 
 
-def walk(root: str) -> list[FileInfo]:
+def walk(root: str, *, deep: bool = True) -> list[FileInfo]:
     """Return every file below a folder, sorted by the bytes of its path; hidden names are skipped.
 
     Links are followed, except those that lead back into a folder they stand in.
+
+    Args:
+        deep: also look into the folders below.
     """
-    found = list(_walk_local(root) if is_local(root) else _walk_remote(root))
+    found = list(_walk_local(root, deep) if is_local(root) else _walk_remote(root, deep))
     return sorted(found, key=lambda file: file.path)
 
 
@@ -118,7 +124,11 @@ def _remote_info(path: bytes, facts: Mapping[str, Any]) -> FileInfo:
     return FileInfo(path=path, size_bytes=size_bytes, mtime_ns=0, version=";".join([str(size_bytes), *known]))
 
 
-def _walk_local(root: str) -> Iterator[FileInfo]:
+def _missing(path: bytes) -> FileInfo:
+    return FileInfo(path=path, size_bytes=0, mtime_ns=0, version="missing", kind="missing")
+
+
+def _walk_local(root: str, deep: bool) -> Iterator[FileInfo]:
     base = os.fsencode(local_path(root))
     status = os.stat(base)
     # Each open folder with the identities of the folders around it: a link back to one of them is not entered.
@@ -133,17 +143,17 @@ def _walk_local(root: str) -> Iterator[FileInfo]:
                 try:
                     status = entry.stat()
                 except OSError:  # a link to nothing, or around in circles
-                    yield FileInfo(path=path, size_bytes=0, mtime_ns=0, version="missing", kind="missing")
+                    yield _missing(path)
                     continue
                 if not stat.S_ISDIR(status.st_mode):
                     yield _local_info(path, status)
-                elif (identity := (status.st_dev, status.st_ino)) not in around:
+                elif deep and (identity := (status.st_dev, status.st_ino)) not in around:
                     stack.append((path, around | {identity}))
 
 
-def _walk_remote(root: str) -> Iterator[FileInfo]:
+def _walk_remote(root: str, deep: bool) -> Iterator[FileInfo]:
     fs, path = filesystem(root)
-    for name, facts in fs.find(path, detail=True).items():
+    for name, facts in fs.find(path, maxdepth=None if deep else 1, detail=True).items():
         below = _below(path, name)
         if below and not _hidden(below):
             yield _remote_info(below.encode("utf-8"), facts)

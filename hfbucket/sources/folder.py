@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
@@ -35,7 +36,7 @@ def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
     wanted = None
     if store.kind_of(spec.url) != "folder":
         wanted = frozenset(file.path for file in found)
-        found = store.walk(root)  # for what lies beside them
+        found = _beside(root, wanted)
     listed = _Folder(root, found, wanted, config)
     slices = _slices(listed.entries)
     units = tuple(_unit(spec, number, root, part, listed) for part in slices)
@@ -152,6 +153,20 @@ class _Folder:
             json=json,
             row=self._rows.get(path),
         )
+
+
+def _beside(root: str, wanted: frozenset[bytes]) -> list[store.FileInfo]:
+    """Return the files of every folder that a wanted one lies in, up to the root: its sidecars and metadata."""
+    folders = {b""}
+    for path in wanted:
+        while (path := path.rpartition(b"/")[0]) not in folders:
+            folders.add(path)
+    found = []
+    for folder in folders:
+        url = store.join(root, folder) if folder else root
+        below = folder + b"/" if folder else b""
+        found += [replace(file, path=below + file.path) for file in store.walk(url, deep=False)]
+    return sorted(found, key=lambda file: file.path)
 
 
 def _slices(entries: Sequence[FileEntry]) -> Iterator[list[FileEntry]]:

@@ -32,6 +32,7 @@ def test_walk_is_sorted_by_bytes_and_skips_hidden_names(root: str) -> None:
     assert [file.path for file in files] == [b"a.jpg", b"b.txt", b"b/2.jpg", "ü.png".encode()]
     assert [file.size_bytes for file in files] == [10, 1, 2, 1]
     assert all(file.kind == "file" and file.version for file in files)
+    assert [file.path for file in store.walk(root, deep=False)] == [b"a.jpg", b"b.txt", "ü.png".encode()]
 
 
 def test_globs_give_paths_below_their_root(root: str) -> None:

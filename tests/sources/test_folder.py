@@ -147,6 +147,8 @@ def test_globs_and_single_files_take_what_lies_beside(tmp_path: Path) -> None:
     root = put(tmp_path, files)
     assert by_id(scan(f"{root}/*/*.jpg")[0], "captions") == {"d/a.jpg": [None, "row", "a"], "e/c.jpg": [None] * 3}
     assert by_id(scan(f"{root}/d*")[0], "captions")["d/b.png"] == [None] * 3
+    (tmp_path / "d" / "gone.jpg").symlink_to("nothing")
+    assert by_id(scan(f"{root}/d/g*.jpg")[0], "outcome") == {"gone.jpg": "source_errors"}
     assert by_id(scan(f"{root}/d/a.jpg")[0], "captions") == {"a.jpg": [None, None, "a"]}
 
 
