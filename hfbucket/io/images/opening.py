@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import struct
+import tempfile
 import threading
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, features
@@ -46,6 +48,8 @@ _PLUGINS: Final = {
 _INSTALL: Final = {"heic": "pip install 'hfbucket[heif]'", "jxl": "pip install 'hfbucket[jxl]'"}
 
 _OBJECT: Final = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
+_WORDS: Final = 300  # characters of a message that are kept
+_STDERR: Final = 2
 _SILENCE = threading.RLock()
 
 
@@ -63,29 +67,61 @@ def decoding(image_format: str) -> Iterator[None]:
     Raises:
         SampleError: `decode_errors`; `skipped_too_large` where Pillow's own limit is the lower one.
     """
+    heard: list[str] = []
     try:
-        with nullcontext() if image_format == "jpeg" else _silence():
+        with _silence(image_format, heard):
             yield
     except SampleError:
         raise
     except Image.DecompressionBombError as error:
         raise SampleError("skipped_too_large", str(error)) from error
     except DECODER_ERRORS as error:
-        raise SampleError("decode_errors", _words(error)) from error
+        raise SampleError("decode_errors", _words(error, heard)) from error
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, heard: Sequence[str]) -> str:
     """Return an error's message on one line, with its class where the message alone says nothing."""
-    words = " ".join(_OBJECT.sub("the file", str(error)).split())[:300]
-    return words if " " in words else f"{type(error).__name__}: {words}".rstrip(": ")
+    words = " ".join(_OBJECT.sub("the file", str(error)).split())[:_WORDS]
+    words = words if " " in words else f"{type(error).__name__}: {words}".rstrip(": ")
+    return f"{words} ({'; '.join(dict.fromkeys(heard))[:_WORDS]})" if heard else words
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Ignore warnings: one thread at a time, as the filters belong to the process. JPEG never warns, nor waits here."""
+def _silence(image_format: str, heard: list[str]) -> Iterator[None]:
+    """Ignore warnings, and put what libtiff writes to stderr, a line each, into `heard`.
+
+    Filters and stderr belong to the process, so one thread at a time is in here. JPEG never warns, nor waits here.
+    """
+    if image_format == "jpeg":
+        yield
+        return
     with _SILENCE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if image_format != "tiff":
+            yield
+            return
+        with tempfile.TemporaryFile() as caught:
+            try:
+                with _stderr_to(caught.fileno()):
+                    yield
+            finally:
+                caught.seek(0)
+                heard += caught.read().decode("utf-8", "replace").splitlines()
+
+
+@contextmanager
+def _stderr_to(target: int) -> Iterator[None]:
+    try:
+        stderr = os.dup(_STDERR)
+    except OSError:  # a process without stderr: nothing to keep clean
         yield
+        return
+    os.dup2(target, _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, _STDERR)
+        os.close(stderr)
 
 
 def open_image(file: BinaryIO, image_format: str) -> ImageFile.ImageFile:

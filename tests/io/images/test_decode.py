@@ -275,6 +275,14 @@ def test_damaged_image_data_of_a_png_are_refused() -> None:
         decode_rgb(bytes(data), max_pixels=LIMIT)
 
 
+def test_libtiff_speaks_in_the_error_and_not_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(picture(), "TIFF", compression="tiff_lzw"))
+    data[12:40] = b"\xff" * 28
+    with pytest.raises(SampleError, match=r"decoder error -2 \(.+\)"):
+        decode_rgb(bytes(data), max_pixels=LIMIT)
+    assert capfd.readouterr().err == ""
+
+
 def test_pixels_are_counted_before_anything_is_decoded() -> None:
     with pytest.raises(SampleError, match="skipped_too_large: 96x64 is 6144 pixels, over 6143"):
         decode_rgb(encoded(picture(), "JPEG"), max_pixels=6143)
