@@ -60,8 +60,10 @@ def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
         number = 0
         for batch in _batches(file, range(file.num_row_groups), [column, *kept]):
             metas = batch.select(kept).to_pylist() if kept else [{}] * batch.num_rows
-            for data, meta in zip(_bytes_of(batch.column(column)), metas, strict=True):
-                _add(rows, unit, config, key_of(number), number, data.as_py(), meta)
+            images = batch.column(column)
+            for image, data, meta in zip(images, _bytes_of(images), metas, strict=True):
+                found = data.as_py() if data.is_valid else _why_missing(image.as_py(), meta)
+                _add(rows, unit, config, key_of(number), number, found, meta)
                 number += 1
     return rows.finish()
 
@@ -216,20 +218,23 @@ def _keys(file: pq.ParquetFile) -> Callable[[int], str]:
 
 
 def _add(
-    rows: Rows, unit: Unit, config: Config, key: str, number: int, data: bytes | None, meta: dict[str, Any]
+    rows: Rows, unit: Unit, config: Config, key: str, number: int, data: bytes | str, meta: dict[str, Any]
 ) -> None:
-    size_bytes = len(data) if data is not None else 0
+    """Add a row: an image's bytes, or the words why there are none."""
+    size_bytes = len(data) if isinstance(data, bytes) else 0
     place = Place(
         archive=unit.name, member=key, path=None, offset=number, size_bytes=size_bytes, mtime_ns=unit.mtime_ns
     )
-    if data is None:
-        image = unreadable(_why_missing(meta))
+    if isinstance(data, str):
+        image = unreadable(data)
     else:
         image = look_at(io.BytesIO(data), name=key, size_bytes=size_bytes, max_pixels=config.max_pixels)
     rows.add(place, key=f"{unit.name}/{key}", image=image, meta=meta, sidecars={})
 
 
-def _why_missing(meta: dict[str, Any]) -> str:
+def _why_missing(image: dict[str, Any] | None, meta: dict[str, Any]) -> str:
     """Return why a row has no image, in the words of img2dataset where it wrote the file."""
+    if image is not None and image.get("path"):
+        return "the row has a path but no image bytes: paths are not followed, embed the images in the file"
     said = [str(meta[name]) for name in ("status", "error_message") if meta.get(name)]
     return "the row has no image bytes" + (f": {': '.join(said)}" if said else "")

@@ -110,7 +110,8 @@ def test_rows_without_bytes_are_source_errors_in_img2dataset_words(tmp_path: Pat
     assert found["outcome"].to_pylist() == [None, "source_errors", "decode_errors", "source_errors", "source_errors"]
     details = found["detail"].to_pylist()
     assert details[1] == "the row has no image bytes: failed_to_download: HTTP Error 404: File not found"
-    assert details[4] == "the row has no image bytes"
+    assert details[3] == "the row has no image bytes"
+    assert details[4].startswith("the row has a path but no image bytes: paths are not followed")
 
 
 @pytest.mark.parametrize("store", ["local", "memory"])
