@@ -60,15 +60,14 @@ def first_shard(manifest: Manifest) -> str | None:
 def front_matter(manifest: Manifest) -> dict[str, Any]:
     """Return the card's metadata as plain data, keys as the Hub names them; nothing that the manifest does not say."""
     configs = loader_configs(manifest)
-    sources = [source.repo_id for source in manifest.sources if source.repo_id]
     data: dict[str, Any] = {
         "pretty_name": line(manifest.title or "") or None,
         **_license(manifest),
-        "language": [line(code) for code in manifest.language],
+        "language": _lines(manifest.language),
         "task_categories": ["text-to-image"],
         "size_categories": [size_category(images_exported(manifest))],
-        "source_datasets": list(dict.fromkeys(map(line, sources))),
-        "tags": list(dict.fromkeys([*TAGS, *map(line, manifest.tags)])),
+        "source_datasets": _lines(source.repo_id or "" for source in manifest.sources),
+        "tags": _lines([*TAGS, *manifest.tags]),
         "configs": [_yaml_config(config) for config in configs],
         "dataset_info": [_yaml_info(config) for config in configs],
     }
@@ -121,13 +120,14 @@ def _patterns(manifest: Manifest, buckets: dict[str, BucketEntry], base: int | N
 
 def _license(manifest: Manifest) -> dict[str, str | None]:
     own = manifest.license
-    if not (own.id or own.name or own.link):
-        return {}
-    return {
-        "license": line(own.id or "other"),
-        "license_name": line(own.name or "") or None,
-        "license_link": line(own.link or "") or None,
-    }
+    identifier, name, link = (line(text or "") or None for text in (own.id, own.name, own.link))
+    known = identifier or ("other" if name or link else None)
+    return {"license": known, "license_name": name, "license_link": link}
+
+
+def _lines(texts: Iterable[str]) -> list[str]:
+    """Return each text as one line, once, without those that hold nothing."""
+    return [text for text in dict.fromkeys(map(line, texts)) if text]
 
 
 def _yaml_config(config: LoaderConfig) -> dict[str, Any]:

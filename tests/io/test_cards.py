@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import yaml
 from fsspec.implementations.local import LocalFileSystem
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image, ImageCms
 
@@ -268,12 +270,26 @@ def hostile(text: str) -> Manifest:
     )
 
 
+PLAIN = render_card(hostile("word"))
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_words_change_no_structure(text: str) -> None:
-    card = render_card(hostile(text))
+    check_hostile(text)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.text(alphabet=st.sampled_from("\\`*_[]()<>#|~$&;!-+=.:{}%'\"@,?/ 1a\n\t\r\0é\u202e\u2028\ud800"), max_size=40)
+)
+def test_no_words_change_the_structure(text: str) -> None:
+    check_hostile(text)
+
+
+def check_hostile(text: str) -> None:
+    card, plain = render_card(hostile(text)), PLAIN
     card.encode("utf-8")
-    plain = render_card(hostile("word"))
-    if text.strip():
+    if line(text):
         assert headings(card)[1:] == headings(plain)[1:]
         assert blocks(card) == blocks(plain)
     inline = [child for t in PARSER.parse(body_of(card)) for child in t.children or []]
