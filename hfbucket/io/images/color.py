@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 from hfbucket.errors import SampleError
 
@@ -44,9 +44,7 @@ def to_rgb(image: Image.Image, *, bits: int) -> tuple[Image.Image, tuple[str, ..
     if color.mode != "RGB":
         color = color.convert("RGB")
     if alpha is not None and alpha.getextrema() != (255, 255):
-        background = Image.new("RGB", color.size, "white")
-        background.paste(color, mask=alpha)
-        color = background
+        color.paste((255, 255, 255), mask=ImageChops.invert(alpha))
         notes.append("alpha_flattened")
     color.info = {}
     return color, tuple(notes)
@@ -72,9 +70,10 @@ def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Return the image in L, RGB or CMYK, and its alpha channel, from whatever says it."""
     if image.mode in ("LA", "La") or image.has_transparency_data:
-        gray = image.mode in ("LA", "La")
-        full = image.convert("LA" if gray else "RGBA")
-        return full.convert("L" if gray else "RGB"), full.getchannel("A")
+        straight, opaque = ("LA", "L") if image.mode in ("LA", "La") else ("RGBA", "RGB")
+        if image.mode != straight:
+            image = image.convert(straight)
+        return image.convert(opaque), image.getchannel("A")
     if image.mode == "1":
         return image.convert("L"), None
     return (image if image.mode in _PROFILE_SPACE else image.convert("RGB")), None
