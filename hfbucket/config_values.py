@@ -106,7 +106,7 @@ def _number(
 
 
 def _size_bytes(text: str) -> Fraction:
-    match = re.fullmatch(r"([\d_]+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower().replace("_", ""))
     if match is None or match[2] not in _MULTIPLES:
         raise ValueError(text)
     return Fraction(match[1]) * _MULTIPLES[match[2]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -55,6 +56,17 @@ def test_help_says_what_buckets_are_meant(capsys: pytest.CaptureFixture[str]) ->
     assert "aspect-ratio buckets (not the Hub's" in out.splitlines()[2]
     for name in cli.COMMANDS:
         assert f"  {name} " in out
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself_and_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = cli.group.get_command(click.Context(cli.group), name)
+    assert command is not None
+    assert command.get_short_help_str()
+    options_of = [param for param in command.params if isinstance(param, click.Option)]
+    assert [option.name for option in options_of if not option.help] == []
+    assert "--json" in {flag for option in options_of for flag in option.opts}
+    assert run(capsys, name, "--help")[0] == 0
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +124,30 @@ def test_data_goes_to_stdout_and_notices_to_stderr(
 ) -> None:
     assert run(capsys, "plan") == (0, "a is é\n", "Warning: low disk\n")
     assert run(capsys, "plan", "--json") == (0, '{\n  "a": "é"\n}\n', "Warning: low disk\n")
+
+
+def test_progress_shows_rate_and_time_left_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def shown(stream: io.StringIO) -> str:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with output.events() as on_event:
+            for stage in ("index", "write"):
+                on_event(Progress(stage=stage, done=0, total=4, unit="images"))
+                on_event(Progress(stage=stage, done=4, total=4, unit="images"))
+        return stream.getvalue()
+
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    assert shown(Terminal()) == ""
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS")
+    assert shown(io.StringIO()) == ""
+    text = shown(Terminal())
+    assert "index: 100%" in text
+    assert "write: 100%" in text
+    assert "4/4 [00:00<00:00" in text
+    assert "images/s]" in text
 
 
 def test_flags_win_over_the_file_and_the_file_over_defaults(
