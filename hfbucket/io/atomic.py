@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Final
 
 TEMPORARY: Final = ".tmp"
 """How every name ends that is not yet a file of its own; leftovers of a kill may be deleted."""
+
+
+_TEMPORARY_NAME: Final = re.compile(r"\..+\.\d+" + re.escape(TEMPORARY), re.DOTALL)
 
 
 def temporary_name(path: Path) -> Path:
@@ -54,7 +58,9 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Delete what killed processes left half-written in `folder` and below."""
-    for path in folder.rglob(f".*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+def remove_temporaries(*folders: Path) -> None:
+    """Delete what killed processes left half-written in these folders; not below them, where others may write."""
+    for folder in folders:
+        for path in folder.glob(f".*{TEMPORARY}"):
+            if _TEMPORARY_NAME.fullmatch(path.name):
+                path.unlink(missing_ok=True)

@@ -30,11 +30,12 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
+from hfbucket.io.store import is_local, local_path
 from hfbucket.stages.finish import Built, finish
 from hfbucket.stages.index import build_index
-from hfbucket.stages.places import check_apart, check_settings, clear, retire
+from hfbucket.stages.places import check_apart, check_settings, clear, retire, written_folders
 from hfbucket.stages.plan import make_plan, read_protos
-from hfbucket.stages.rounds import run_rounds
+from hfbucket.stages.rounds import GO_ON, failure_of, run_rounds
 from hfbucket.stages.spool import spool_units
 from hfbucket.stages.tasks import ShardTask, make_job, write_tasks
 from hfbucket.stages.work import Work, work_of
@@ -68,9 +69,9 @@ def build(
     config = config or Config()
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
     config = config or Config()
-    export = Path(output).absolute()
+    _check_config(output, config)
+    export = Path(local_path(os.fspath(output)))
     work = work_of(export, config.work_dir)
-    _check_config(config)
     words = read_words(config)
     settings = content_settings(config, read_protos(config))
     check_settings(export, work, settings, overwrite=config.overwrite)
@@ -78,12 +79,11 @@ def build(
     check_apart(index.sources, export, work)
     plan = make_plan(index, config, on_event=on_event)
     _check_plan(index, plan, config)
-    with _only_build(work):
+    with _clear_errors(), _only_build(work):
         if check_settings(export, work, settings, overwrite=config.overwrite):
             clear(export, work)
         export.mkdir(parents=True, exist_ok=True)
-        for folder in (export, work.folder):
-            remove_temporaries(folder)
+        remove_temporaries(*written_folders(export, work))
         write_bytes(work.settings, canonical_json(settings).encode("utf-8"))
         return _build(index, plan, settings, words, export, work, config, on_event)
 
@@ -103,6 +103,7 @@ def _build(
     # Words that a card was given since stay, unless this call gives others.
     key = sha256_of({"plan": plan.plan_id, "tasks": [[t.file, t.task_sha256] for t in tasks], "words": asdict(words)})
     pending = [task for task in tasks if _receipt(task) is None]
+    _announce(plan, tasks, pending, on_event)
     if not pending and (done := _finished(export, work, key)) is not None:
         on_event(Notice(level="info", text=f"{export} is complete already; nothing was written"))
         return done
@@ -120,11 +121,22 @@ def _build(
     return manifest
 
 
-def _check_config(config: Config) -> None:
+def _check_config(output: str | os.PathLike[str], config: Config) -> None:
+    if not is_local(os.fspath(output)):
+        raise ConfigError(
+            f"an export is built in a folder on this machine, got {os.fspath(output)}; build, then push it"
+        )
     if config.sample_units is not None:
         raise ConfigError("sample_units is for plans: a build reads every unit; leave it away")
     if config.format == "bucketed_shards_v1" and len(config.base) > 1:
         raise ConfigError(f"format bucketed_shards_v1 has one base, got {', '.join(map(str, config.base))}")
+
+
+def _announce(plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTask], on_event: OnEvent) -> None:
+    images, size_bytes = (sum(getattr(task, name) for task in pending) for name in ("samples", "planned_bytes"))
+    done = f", {len(tasks) - len(pending):,} are there already" if len(pending) < len(tasks) else ""
+    text = f"plan {plan.plan_id}: {len(pending):,} of {len(tasks):,} shards to write{done}"
+    on_event(Notice(level="info", text=f"{text}; {images:,} images, about {size_bytes / 1e6:,.0f} MB"))
 
 
 def _check_plan(index: Index, plan: Plan, config: Config) -> None:
@@ -213,6 +225,19 @@ def _finished(export: Path, work: Work, key: str) -> Manifest | None:
     whole = all(path.exists() and path.stat().st_size == size_bytes for path, size_bytes in tables)
     same = stated == {"key": key, "content_sha256": manifest.content_sha256}
     return manifest if same and whole and any((export / "ledger").glob("part-*.parquet")) else None
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Put what the disk says into words, where no task did.
+
+    Raises:
+        BuildError: the disk is full, permission denied, and so on.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BuildError(f"{failure_of(None, error).reason}; {GO_ON}") from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from hfbucket.core.manifest import Manifest
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.core.settings import differences
 from hfbucket.core.units import SourceSpec
-from hfbucket.errors import BuildError, PlanMismatchError, SourceError
+from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, SourceError
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.store import is_local, local_path, split_glob
@@ -28,8 +28,11 @@ def check_apart(sources: Sequence[SourceSpec], export: Path, work: Work) -> None
     """Refuse an output inside a source, or a source inside the output: it would read what it writes.
 
     Raises:
+        ConfigError: the work folder lies in the output: what is published would hold it.
         SourceError: names both.
     """
+    if work.folder.is_relative_to(export):
+        raise ConfigError(f"work_dir must lie outside the output {export}, got {work.folder}")
     for source in sources:
         if not is_local(source.url):
             continue
@@ -102,6 +105,12 @@ def retire(export: Path, work: Work) -> None:
 def previous_manifest(work: Work) -> Manifest | None:
     """Return the manifest that `retire` kept."""
     return read_manifest(work.previous) if work.previous.exists() else None
+
+
+def written_folders(export: Path, work: Work) -> tuple[Path, ...]:
+    """Return every folder that a build writes into, as far as they exist."""
+    own = (export, *(export / name for name in _FOLDERS), work.folder, work.spool)
+    return (*own, *export.glob("buckets/*/"), *work.receipts.glob("*/"))
 
 
 def unnamed_files(export: Path, named: set[str]) -> Iterator[Path]:

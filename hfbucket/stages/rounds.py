@@ -18,7 +18,8 @@ _ROUNDS: Final = 3
 _PAUSE_S: Final = 2.0
 """Before the second round; twice as long before the third."""
 
-_GO_ON: Final = "what is done stays done: run the same command again to go on"
+GO_ON: Final = "what is done stays done: run the same command again to go on"
+"""How every error of a build ends that can be mended."""
 
 _HOPELESS: Final = {
     errno.ENOSPC: "the disk is full",
@@ -42,6 +43,8 @@ def failure_of(task: object, error: Exception) -> Failure:
     if number in _HOPELESS:
         name = getattr(error, "filename", None) or error
         return Failure(task=task, reason=f"{_HOPELESS[number]}: {name}", final=True)
+    if isinstance(error, MemoryError):
+        return Failure(task=task, reason="memory ran out: use fewer --workers, or a lower --max-pixels")
     return Failure(task=task, reason=str(error), final=not isinstance(error, OSError))
 
 
@@ -78,7 +81,7 @@ def run_rounds(
         if attempt + 1 < _ROUNDS:
             on_event(Notice(level="warning", text=f"{len(left)} tasks of {stage} failed and are tried again: {reason}"))
             time.sleep(_PAUSE_S * 2**attempt)
-    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, first {reason}; {_GO_ON}")
+    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, first {reason}; {GO_ON}")
 
 
 def _run_round(
@@ -95,7 +98,7 @@ def _run_round(
         if not isinstance(result, Failure):
             counter.finish(task, counts[number_of[id(task)]])
         elif result.final:
-            raise BuildError(f"{result.reason}; {_GO_ON}")
+            raise BuildError(f"{result.reason}; {GO_ON}")
         else:
             counter.drop(task)
             failures[number_of[id(task)]] = result

@@ -108,7 +108,7 @@ def spool_unit(task: SpoolTask) -> Failure | None:
     """Copy the images of one unit into the spool, in their order."""
     try:
         _copy(task)
-    except (OSError, SourceError, pa.ArrowException) as error:
+    except (OSError, MemoryError, SourceError, pa.ArrowException) as error:
         return failure_of(task, error)
     return None
 

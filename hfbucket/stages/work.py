@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,4 +56,4 @@ class Work:
 
 def work_of(export: Path, work_dir: str | None) -> Work:
     """Return the work folder of an export."""
-    return Work(folder=Path(work_dir).absolute() if work_dir else export.with_name(export.name + ".work"))
+    return Work(folder=Path(os.path.abspath(work_dir)) if work_dir else export.with_name(export.name + ".work"))

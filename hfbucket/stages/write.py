@@ -54,7 +54,7 @@ def write_shard(task: ShardTask) -> Failure | None:
     """
     try:
         _write(task)
-    except (OSError, SourceError) as error:
+    except (OSError, MemoryError, SourceError) as error:
         return failure_of(task, error)
     return None
 

@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -206,12 +207,14 @@ def test_refusals_write_nothing(photos: Path, tmp_path: Path) -> None:
         (str(copied), "outer", {}, (BuildError, SourceError), "outer"),  # type: ignore[list-item]
         (str(photos), "out", {"base": 1024}, SourceError, "no image fits"),
         (str(photos), "out", {"expect_plan": "0" * 16}, PlanMismatchError, "expected plan"),
+        (str(photos), "s3://bucket/out", {}, ConfigError, "on this machine"),
+        (str(photos), "out", {"work_dir": str(tmp_path / "out" / "work")}, ConfigError, "must lie outside"),
         (str(photos), "out", {"sample_units": 1}, ConfigError, "sample_units"),
         (str(photos), "out", {"format": "bucketed_shards_v1"}, ConfigError, "one base"),
     ]
     for source, output, changes, error, words in refused:
         with pytest.raises(error, match=words):
-            build([source], tmp_path / output, config(**changes))
+            build([source], output if "://" in output else tmp_path / output, config(**changes))
         assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -318,6 +321,22 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_half_file(
     build([str(photos)], tmp_path / "out", config())
 
 
+def test_a_disk_that_is_full_at_the_end_is_as_clear(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "manifest.json")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hfbucket.stages.finish.write_manifest", fail)
+        with pytest.raises(BuildError, match=r"the disk is full: manifest\.json"):
+            build([str(photos)], tmp_path / "out", config())
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    before = shard_times(tmp_path / "out")
+    build(str(photos), tmp_path / "out", config())
+    assert shard_times(tmp_path / "out") == before
+
+
 def test_what_may_pass_is_tried_again(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[Event] = []
     times = iter([True])
@@ -363,6 +382,24 @@ def test_sources_that_cannot_be_read_at_random_are_spooled(tmp_path: Path, kind:
         assert row["source_archive"] == source.name
     if kind == "parquet":
         assert all(set(json.loads(row["meta"])) == {"class_id"} for row in samples(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "parquet"])
+def test_remote_sources_give_the_same_export(tmp_path: Path, kind: str) -> None:
+    local = tmp_path / "photos"
+    if kind == "folder":
+        draw_folder(local, COUNT)
+    elif kind == "tar":
+        draw_tar(local / "a.tar", COUNT)
+    else:
+        draw_parquet(local / "a.parquet", COUNT)
+    memory = fsspec.filesystem("memory")
+    remote = f"memory://{tmp_path.name}/photos"
+    memory.put(str(local) + "/", f"/{tmp_path.name}/photos/", recursive=True)
+    here = build([str(local)], tmp_path / "here", config())
+    there = build([remote], tmp_path / "there", config())
+    assert tree(tmp_path / "here") == tree(tmp_path / "there")
+    assert here.content_sha256 == there.content_sha256
 
 
 def test_two_sources_with_names(photos: Path, tmp_path: Path) -> None:
