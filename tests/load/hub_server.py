@@ -1,4 +1,4 @@
-"""A Hub on the loopback that serves one private dataset repository: just what the clients ask when they read."""
+"""A Hub on the loopback: a private dataset repository and a Storage Bucket, as far as reading asks for them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 REPO = "user/name"
+BUCKET = "user/bucket"
 TOKEN = "hf_secret"
 COMMITS = {"main": "a" * 40, "old": "b" * 40}
 """Branch to commit."""
@@ -20,9 +21,11 @@ COMMITS = {"main": "a" * 40, "old": "b" * 40}
 
 @dataclass
 class Hub:
-    """`folders`: commit to the files at it. `requests`: method, path and range of all that was asked."""
+    """What is served, and what was asked."""
 
+    #: Commit to the files at it; the bucket holds those of main.
     folders: dict[str, Path]
+    #: Method, path and range.
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     endpoint: str = ""
 
@@ -63,6 +66,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.api(path.removeprefix(f"/api/datasets/{REPO}").strip("/").split("/", 2), body)
         elif path.startswith(f"/datasets/{REPO}/resolve/"):
             self.file(*path.removeprefix(f"/datasets/{REPO}/resolve/").split("/", 1))
+        elif path.startswith(f"/api/buckets/{BUCKET}"):
+            what, _, rest = path.removeprefix(f"/api/buckets/{BUCKET}").strip("/").partition("/")
+            self.api([what, "main", rest], body)
+        elif path.startswith(f"/buckets/{BUCKET}/resolve/"):
+            self.file("main", path.removeprefix(f"/buckets/{BUCKET}/resolve/"))
         else:
             self.fail("RepoNotFound", 404)
 
@@ -72,7 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
         if commit not in self.hub.folders:
             self.fail("RevisionNotFound", 404)
         elif what in ("", "revision"):
-            self.send({"id": REPO, "sha": commit, "private": True, "siblings": [], "tags": [], "downloads": 0})
+            repository = {"id": REPO, "sha": commit, "private": True, "siblings": [], "tags": [], "downloads": 0}
+            self.send({**repository, "createdAt": "2026-01-01T00:00:00.000Z", "size": 0, "totalFiles": 0})
         elif what == "tree":
             deep = parse_qs(urlsplit(self.path).query).get("recursive", [""])[0].lower() == "true"
             found = sorted((self.hub.folders[commit] / rest).glob("**/*" if deep else "*"))
@@ -87,7 +96,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def entry(self, root: Path, path: Path) -> dict[str, object]:
         kind, size = ("directory", 0) if path.is_dir() else ("file", path.stat().st_size)
-        return {"type": kind, "path": path.relative_to(root).as_posix(), "size": size, "oid": "0" * 40}
+        bucket_only = (
+            {"xetHash": "0" * 64, "mtime": "2026-01-01T00:00:00.000Z"} if self.path.startswith("/api/buckets/") else {}
+        )
+        return {"type": kind, "path": path.relative_to(root).as_posix(), "size": size, "oid": "0" * 40, **bucket_only}
 
     def file(self, revision: str, name: str) -> None:
         commit = COMMITS.get(revision, revision)

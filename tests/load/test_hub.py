@@ -91,6 +91,9 @@ named = datasets.load_dataset(
 assert keys(named) == expected
 stock = datasets.load_dataset(repo, "r64", split="train", streaming=True)
 assert [row["__key__"] for row in stock] == expected
+bucket = hfbucket.load_dataset("buckets/user/bucket", "r64", streaming=True, token=token)
+assert keys(bucket) == expected
+assert keys(bucket.reshard()) == expected
 for wrong in ({"token": "hf_other"}, {"revision": "none", "token": token}):
     try:
         hfbucket.load_dataset(repo, streaming=True, **wrong)
