@@ -42,6 +42,7 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
     """Loads exports: one split, `train`; every shard the manifest names is a shard of the dataset."""
 
     BUILDER_CONFIG_CLASS = BucketedShardsConfig
+    DEFAULT_CONFIG_NAME = "all"
     VERSION = datasets.Version("1.0.0", "raise it when features or values change, so that caches are made anew")
     DEFAULT_WRITER_BATCH_SIZE = 100
 

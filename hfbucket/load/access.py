@@ -27,6 +27,8 @@ class Access:
         Args:
             in_one_run: it is read from its start without seeking. Then the Hub sends one response, not many blocks.
         """
+        if "://" not in url:
+            return open(url, "rb")
         whole = {"block_size": 0} if in_one_run and url.startswith(("hf://", "http://", "https://")) else {}
         return cast(BinaryIO, xopen(url, "rb", download_config=self._config(), **whole))
 

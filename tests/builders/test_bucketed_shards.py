@@ -28,7 +28,7 @@ from tests.factories import make_export, make_foreign_export
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two bases, two buckets each with two shards of three samples: 24 samples."""
-    path = tmp_path_factory.mktemp("reencoded") / "export [v1]"
+    path = tmp_path_factory.mktemp("reencoded") / "export [v1] a::b #?%20"
     make_export(path, bases=(128, 64), card=False)
     return path
 
