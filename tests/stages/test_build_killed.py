@@ -33,7 +33,8 @@ def test_killed_at_its_changes_of_the_disk(tmp_path: Path, kind: str) -> None:
     command = [sys.executable, script, str(source), str(tmp_path), str(step), str(offset)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"offset {offset}: {done.stderr}"
-    assert int(done.stdout) > 50
+    # pathlib of Python 3.10 keeps references of its own to what os does, so fewer changes are seen there.
+    assert int(done.stdout) > (50 if sys.version_info >= (3, 11) else 20)
 
 
 def start(source: Path, export: Path, workers: int) -> subprocess.Popen[bytes]:
