@@ -8,7 +8,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from hfbucket.core.assign import METRICS
 from hfbucket.core.buckets import scaled_buckets
+from hfbucket.core.expected import corners_of, fraction
 from hfbucket.core.keys import part_file
 from hfbucket.core.manifest import BucketEntry, Manifest
 from hfbucket.core.manifest_json import content_sha256, to_dict
@@ -130,6 +132,9 @@ def _sums(manifest: Manifest) -> Iterator[Problem]:
 
 def _bucket_rule(manifest: Manifest) -> Iterator[Problem]:
     """Compare the buckets with what the settings scale to; without a proto table each with its own id."""
+    for place, (value, fits) in _rule_values(manifest).items():
+        if not fits:
+            yield problem("bucket_rule", f"{place} is none that this format knows: {value!r:.80}")
     protos = manifest.bucket_rule.get("protos")
     divisible = manifest.divisible or 0
     bases = sorted({*manifest.base_resolutions}, reverse=True)
@@ -151,6 +156,20 @@ def _bucket_rule(manifest: Manifest) -> Iterator[Problem]:
         if wanted != _sizes(entry):
             message = f"buckets[{bucket_id!r}] must have base, proto and scaled size {wanted}, got {_sizes(entry)}"
             yield problem("bucket_rule", message)
+
+
+def _rule_values(manifest: Manifest) -> dict[str, tuple[object, bool]]:
+    """Return the settings of the law, each with whether it has a meaning."""
+    rule, crop = manifest.bucket_rule, manifest.crop
+    corners, jitter = crop.get("allowed_corners"), crop.get("corner_jitter")
+    return {
+        "bucket_rule.metric": (rule.get("metric"), rule.get("metric") in tuple(METRICS)),
+        "bucket_rule.rare": (rule.get("rare"), rule.get("rare") in ("keep", "merge", "drop")),
+        "bucket_rule.max_crop": (rule.get("max_crop"), fraction(rule.get("max_crop")) is not None),
+        "crop.strategy": (crop.get("strategy"), crop.get("strategy") in ("corner", "center")),
+        "crop.allowed_corners": (corners, corners_of(corners) is not None),
+        "crop.corner_jitter": (jitter, type(jitter) is int and jitter >= 0),
+    }
 
 
 def _sizes(entry: BucketEntry) -> tuple[int, int, int, int, int]:

@@ -43,6 +43,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "caption": _REPORT,
     "location": "build again without --keep-location; do not publish it before",
     "image": _REBUILD,
+    "source_image": "the source itself is so: build again with --check decode, which leaves such images out",
     "image_size": _REPORT,
     "image_metadata": _REPORT,
     "source_hash": _REBUILD,

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from hfbucket.core.geometry import ALL_CORNERS, Geometry, geometry
+from hfbucket.core.expected import Expected
+from hfbucket.core.geometry import Geometry, geometry
 from hfbucket.core.hashing import canonical_json
 from hfbucket.core.keys import MEMBERS, digest_of, key_of
-from hfbucket.core.manifest import Manifest, Size
+from hfbucket.core.meta import without_location
 from hfbucket.core.problems import Problem, problem
 
-__all__ = ["METADATA", "Expected", "Member", "check_caption", "check_metadata", "group_members", "parse_metadata"]
+__all__ = [
+    "METADATA", "Member", "check_caption", "check_metadata", "group_members", "meta_differences", "parse_metadata",
+]  # fmt: skip
 
 _INT: Final = (int,)
 _TEXT: Final = (str,)
@@ -50,7 +53,6 @@ IMAGE_MODES: Final = ("reencode_jpeg", "passthrough_jpeg")
 
 _KEY: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_LOCATION: Final = re.compile(r"gps|latitude|longitude", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,51 +63,6 @@ class Member:
     extension: str
     offset: int
     size_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Expected:
-    """What the manifest says about every sample of one shard. Picklable."""
-
-    file: str
-    bucket_id: str
-    scaled: Size
-    base_resolution: int
-    image_mode: str | None
-    crop: str
-    corners: tuple[int, ...]
-    corner_jitter: int
-    #: Of what is encoded to the bucket's size; None where the manifest does not say.
-    quality: int | None
-    subsampling: str | None
-    threshold: Fraction | None
-    source_hash: bool
-    keep_location: bool
-    #: Our own export, so geometry, ids and crop follow our rules.
-    ours: bool
-
-    @classmethod
-    def of(cls, manifest: Manifest, bucket_id: str, file: str, *, ours: bool) -> Expected:
-        """Return what `manifest` says about the samples of one shard."""
-        entry, crop = manifest.buckets[bucket_id], manifest.crop
-        corners = crop.get("allowed_corners")
-        jitter = crop.get("corner_jitter")
-        return cls(
-            file=file,
-            bucket_id=bucket_id,
-            scaled=entry.scaled,
-            base_resolution=entry.base_resolution,
-            image_mode=manifest.image_mode,
-            crop=str(crop.get("strategy", "corner")),
-            corners=tuple(corners) if isinstance(corners, list) and corners else ALL_CORNERS,
-            corner_jitter=jitter if type(jitter) is int else 0,
-            quality=manifest.jpeg.get("quality"),
-            subsampling=manifest.jpeg.get("subsampling"),
-            threshold=_fraction(manifest.jpeg.get("threshold")),
-            source_hash=manifest.settings.get("source_hash") is not False,
-            keep_location=manifest.settings.get("keep_location") is True,
-            ours=ours,
-        )
 
 
 def group_members(
@@ -138,11 +95,12 @@ def parse_metadata(data: bytes, file: str, key: str) -> tuple[dict[str, Any] | N
     try:
         text = data.decode("utf-8")
         value = json.loads(text)
+        canonical = canonical_json(value)
     except (ValueError, RecursionError) as error:
         return None, problem("metadata", f"{key}.json is no JSON in UTF-8: {error}", file=file, key=key)
     if not isinstance(value, dict):
         return None, problem("metadata", f"{key}.json must be an object", file=file, key=key)
-    if text == canonical_json(value):
+    if text == canonical:
         return value, None
     message = f"{key}.json must be canonical JSON: sorted keys, no spaces, non-ASCII as is"
     return value, problem("metadata_form", message, file=file, key=key)
@@ -190,9 +148,16 @@ def check_metadata(metadata: Mapping[str, Any], key: str, expected: Expected) ->
     if key_of(digest_of(metadata["image_id"])) != key:
         expected_key = key_of(digest_of(metadata["image_id"]))
         yield wrong("image_id", f"key must be {expected_key} for image_id {metadata['image_id']!r:.200}")
+    selected = metadata["caption_selector_index"]
+    if expected.variants and metadata["caption_variant"] != _at(expected.variants, selected):
+        yield wrong("caption", f"caption_selector_index {selected} is not of variant {metadata['caption_variant']!r}")
     yield from (wrong("mode", message) for message in _mode(metadata, expected))
     yield from (wrong("geometry", message) for message in _geometry(metadata, expected))
     yield from (wrong(code, message) for code, message in _source(metadata, expected))
+
+
+def _at(variants: Sequence[str], index: int | None) -> str | None:
+    return variants[index] if index is not None and 0 <= index < len(variants) else None
 
 
 def _mode(metadata: Mapping[str, Any], expected: Expected) -> Iterator[str]:
@@ -219,13 +184,6 @@ def _jpeg(metadata: Mapping[str, Any], expected: Expected) -> dict[str, Any]:
         )
         subsampling = "4:4:4" if scale <= expected.threshold else "4:2:0"
     return {"quality": expected.quality, "subsampling": subsampling}
-
-
-def _fraction(text: object) -> Fraction | None:
-    try:
-        return Fraction(text) if isinstance(text, str) else None
-    except (ValueError, ZeroDivisionError):
-        return None
 
 
 def _geometry(metadata: Mapping[str, Any], expected: Expected) -> Iterator[str]:
@@ -262,23 +220,21 @@ def _source(metadata: Mapping[str, Any], expected: Expected) -> Iterator[tuple[s
     if not expected.source_hash and sha256 is not None:
         yield "metadata", "source_sha256 must be null while source_hash is off"
     if not expected.keep_location:
-        places = sorted(name for name in _names(metadata["meta"]) if _LOCATION.search(name))
-        if places:
-            yield "location", f"meta tells where the picture was taken: {', '.join(places)}"
+        kept, found = without_location(metadata["meta"])
+        if found:
+            names = sorted(name for name, value in metadata["meta"].items() if kept.get(name) != value)
+            yield "location", f"meta tells where the picture was taken: {', '.join(names)}"
 
 
-def _names(value: Any) -> Iterator[str]:  # noqa: ANN401 (any JSON value)
-    """Yield the keys of objects that have a value, at any depth, also in JSON that stands in a string."""
-    if isinstance(value, str) and value[:1] == "{":
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return
-    if isinstance(value, dict):
-        for name, item in value.items():
-            if item not in (None, "", {}, []):
-                yield name
-                yield from _names(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _names(item)
+def meta_differences(samples: Sequence[Mapping[str, Any]], file: str) -> Iterator[Problem]:
+    """Yield the samples whose `meta` has other keys than the first one's.
+
+    Args:
+        samples: parsed metadata, each with its `key`.
+    """
+    known = [sample for sample in samples if isinstance(sample.get("meta"), dict)]
+    for sample in known[1:]:
+        differing = sorted(known[0]["meta"].keys() ^ sample["meta"].keys())
+        if differing:
+            message = f"meta must have the same keys in every sample, differs in {', '.join(differing)[:200]}"
+            yield problem("metadata", message, file=file, key=sample["key"])

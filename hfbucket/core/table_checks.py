@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -13,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.core.assign import assign
+from hfbucket.core.assign import METRICS, assign
 from hfbucket.core.buckets import Bucket
+from hfbucket.core.expected import fraction
 from hfbucket.core.hashing import canonical_json
 from hfbucket.core.keys import digest_of
 from hfbucket.core.manifest import Manifest
@@ -133,20 +133,15 @@ def misplaced(manifest: Manifest, table: pa.Table) -> Iterator[Problem]:
     Where rare buckets were dissolved the law depends on the whole plan, and is not asked here.
     """
     rule = manifest.bucket_rule
-    if rule.get("rare") != "keep" or not table.num_rows:
+    max_crop = fraction(rule.get("max_crop"))
+    if rule.get("rare") != "keep" or rule.get("metric") not in tuple(METRICS) or max_crop is None:
         return
-    protos = {(int(w), int(h)): place for place, (w, h) in enumerate(rule["protos"])}
-    entries = sorted(
-        manifest.buckets.items(),
-        key=lambda item: (-item[1].base_resolution, protos.get((item[1].proto.w, item[1].proto.h), len(protos))),
-    )
-    buckets = [
-        Bucket(bucket_id=i, base=e.base_resolution, proto_w=e.proto.w, proto_h=e.proto.h, w=e.scaled.w, h=e.scaled.h)
-        for i, e in entries
-    ]
+    table = table.filter(pc.and_(pc.greater(table["source_w"], 0), pc.greater(table["source_h"], 0)))
+    if not table.num_rows:
+        return
+    buckets = _buckets(manifest)
     w, h = (np.asarray(table.column(name).to_numpy(), dtype=np.int64) for name in ("source_w", "source_h"))
     sizes, of_row = np.unique(np.stack([w, h]), axis=1, return_inverse=True)
-    max_crop = Fraction(str(rule.get("max_crop", 1)))
     chosen = assign(sizes[0], sizes[1], buckets, metric=str(rule.get("metric")), max_crop=max_crop).bucket
     names = pa.array([*(bucket.bucket_id for bucket in buckets), None])
     law = names.take(pa.array(np.where(chosen < 0, len(buckets), chosen)[of_row.reshape(-1)]))
@@ -156,6 +151,22 @@ def misplaced(manifest: Manifest, table: pa.Table) -> Iterator[Problem]:
         expected = law[row].as_py() or "no bucket"
         message = f"{image_id!r:.200} of {w[row]}x{h[row]} pixels belongs into {expected} by the bucket law"
         yield problem("bucket", message, file=shard, key=digest_of(image_id)[:KEY_BYTES].hex())
+
+
+def _buckets(manifest: Manifest) -> list[Bucket]:
+    """Return the manifest's buckets in the order of the law: largest base first, inside a base in table order."""
+    table = manifest.bucket_rule.get("protos")
+    protos = table if isinstance(table, list) else []
+    buckets = [
+        Bucket(bucket_id=i, base=e.base_resolution, proto_w=e.proto.w, proto_h=e.proto.h, w=e.scaled.w, h=e.scaled.h)
+        for i, e in manifest.buckets.items()
+    ]
+
+    def place(bucket: Bucket) -> tuple[int, int]:
+        proto = [bucket.proto_w, bucket.proto_h]
+        return -bucket.base, protos.index(proto) if proto in protos else len(protos)
+
+    return sorted(buckets, key=place)
 
 
 def duplicate_keys(keys: bytes, shards: Sequence[str], counts: Sequence[int]) -> Iterator[Problem]:

@@ -11,11 +11,11 @@ from typing import Any, Final, Literal, get_args
 from hfbucket import __version__
 from hfbucket.core.checks import check_counts, check_foreign, check_manifest
 from hfbucket.core.events import OnEvent, Progress, ignore
+from hfbucket.core.expected import Expected
 from hfbucket.core.keys import CARD, MANIFEST
 from hfbucket.core.manifest import Manifest, Shard
 from hfbucket.core.manifest_json import is_ours, with_listed_shards
 from hfbucket.core.problems import Lack, Problem, capped, merged, problem
-from hfbucket.core.sample_checks import Expected
 from hfbucket.core.table_checks import duplicate_keys
 from hfbucket.errors import ConfigError, FormatError, UnsupportedVersionError, VerifyError
 from hfbucket.executors.local import map_tasks, worker_count
@@ -137,7 +137,8 @@ class _Verification:
         )
 
     def _problems(self) -> Iterator[Problem]:
-        yield from capped(check_manifest(self._given, ours=self._ours))
+        broken = capped(check_manifest(self._given, ours=self._ours))
+        yield from broken
         yield from capped(self._structure())
         if self._depth == "structure":
             return
@@ -148,6 +149,7 @@ class _Verification:
         yield from self._in_shards(facts)
         if self._depth == "full":
             yield from self._ledger(facts)
+        if self._depth == "full" and self._ours and not broken:  # of a broken manifest no card can be asked
             yield from capped(self._card())
 
     def _structure(self) -> Iterator[Problem]:
@@ -204,6 +206,10 @@ class _Verification:
         counts = {task.shard.file: result.samples for task, result in zip(tasks, found, strict=True)}
         yield from capped(duplicate_keys(facts.keys, list(counts), list(counts.values())))
         yield from check_counts(self._manifest, counts)
+        firsts = {task.shard.file: r.meta_keys for task, r in zip(tasks, found, strict=True) if r.meta_keys is not None}
+        for file, names in firsts.items():
+            if self._ours and names != next(iter(firsts.values())):
+                yield problem("metadata", "meta must have the same keys in every shard", file=file)
 
     def _task(self, bucket_id: str, shard: Shard, facts: TableFacts) -> ShardTask:
         settings = self._manifest.settings
@@ -213,7 +219,8 @@ class _Verification:
             shard=shard,
             expected=Expected.of(self._manifest, bucket_id, shard.file, ours=self._ours),
             full=self._depth == "full",
-            bytes_kept=settings.get("strip_metadata") is not True,
+            stripped=settings.get("strip_metadata") is True,
+            oriented_kept=not self._ours or settings.get("oriented") == "keep",
             max_pixels=max_pixels if type(max_pixels) is int else _MAX_PIXELS,
             tables=tuple(facts.tables_of_shard.get(shard.file, ())),
         )
@@ -226,7 +233,7 @@ class _Verification:
             yield from check_ledger_files(self._url, self._manifest, parts, facts)
 
     def _card(self) -> Iterator[Problem]:
-        if not (self._ours and self._present(CARD)):
+        if not self._present(CARD):
             return
         with viewed(self._url, CARD) as view:
             data = bytes(view)

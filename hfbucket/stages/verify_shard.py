@@ -10,15 +10,23 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbucket.core.expected import Expected
 from hfbucket.core.keys import MEMBERS
 from hfbucket.core.manifest import Shard
 from hfbucket.core.problems import Lack, Problem, capped, lacks_of, problem
-from hfbucket.core.sample_checks import Expected, Member, check_caption, check_metadata, group_members, parse_metadata
+from hfbucket.core.sample_checks import (
+    Member,
+    check_caption,
+    check_metadata,
+    group_members,
+    meta_differences,
+    parse_metadata,
+)
 from hfbucket.core.table_checks import KEY_BYTES, check_rows, key_bytes
 from hfbucket.errors import FormatError, SampleError
 from hfbucket.io.export_files import open_file, viewed
-from hfbucket.io.images.decode import decode_rgb
-from hfbucket.io.images.jpeg import segments
+from hfbucket.io.images.decode import Decoded, decode_rgb
+from hfbucket.io.images.jpeg import Segment, segments
 from hfbucket.io.ustar import padding, read_members
 
 __all__ = ["ShardResult", "ShardTask", "check_shard"]
@@ -26,7 +34,8 @@ __all__ = ["ShardResult", "ShardTask", "check_shard"]
 _SUBSAMPLING: Final = {0x11: "4:4:4", 0x21: "4:2:2", 0x22: "4:2:0"}
 """Sampling factors of the first component to the name; those of the others are 1x1."""
 
-_METADATA_MARKERS: Final = {0xE1: "APP1 (EXIF, XMP)", 0xE2: "APP2 (ICC)", 0xED: "APP13 (IPTC)", 0xFE: "a comment"}
+_EXIF, _ICC = 0xE1, 0xE2
+_METADATA_MARKERS: Final = {_EXIF: "APP1 (EXIF, XMP)", _ICC: "APP2 (ICC)", 0xED: "APP13 (IPTC)", 0xFE: "a comment"}
 _FRAMES: Final = (0xC0, 0xC1, 0xC2)
 
 
@@ -39,8 +48,9 @@ class ShardTask:
     expected: Expected
     #: Also open every sample.
     full: bool
-    #: The source's bytes stand in the shard unchanged.
-    bytes_kept: bool
+    #: Settings `strip_metadata` and `oriented` of passthrough: what was done to source bytes.
+    stripped: bool
+    oriented_kept: bool
     max_pixels: int
     #: Sample tables that hold rows of this shard.
     tables: tuple[str, ...]
@@ -55,6 +65,8 @@ class ShardResult:
     lacks: tuple[Lack, ...] = ()
     #: 16 bytes for each sample.
     keys: bytes = b""
+    #: The keys of `meta` in its first sample; None where there is none.
+    meta_keys: tuple[str, ...] | None = None
 
     @property
     def samples(self) -> int:
@@ -66,20 +78,25 @@ def check_shard(task: ShardTask) -> ShardResult:
     """Return what is wrong with a shard: hash, headers, members, keys, count, and with `full` every sample."""
     file = task.shard.file
     keys: list[str] = []
+    facts: list[dict[str, Any]] = []
     try:
         with viewed(task.export, file) as view:
-            problems = tuple(_problems(task, view, keys))
+            problems = tuple(_problems(task, view, keys, facts))
     except OSError as error:
         found = problem("missing", f"cannot be read: {error.strerror or error}", file=file)
         return ShardResult(problems=(found,))
     lacks: tuple[Lack, ...] = ()
     if not task.expected.ours:
         problems, lacks = lacks_of(problems)
-    return ShardResult(problems=capped(problems), lacks=lacks, keys=b"".join(map(key_bytes, keys)))
+    meta_keys = next((tuple(sorted(fact["meta"])) for fact in facts if isinstance(fact.get("meta"), dict)), None)
+    joined = b"".join(map(key_bytes, keys))
+    return ShardResult(problems=capped(problems), lacks=lacks, keys=joined, meta_keys=meta_keys)
 
 
-def _problems(task: ShardTask, view: memoryview, keys: list[str]) -> Iterator[Problem]:
-    """Yield what is wrong, and put the keys of all samples into `keys`."""
+def _problems(
+    task: ShardTask, view: memoryview, keys: list[str], facts: list[dict[str, Any]]
+) -> Iterator[Problem]:
+    """Yield what is wrong, put the keys of all samples into `keys`, and what whole samples say into `facts`."""
     shard, file = task.shard, task.shard.file
     if shard.bytes is not None and len(view) != shard.bytes:
         yield problem("size", f"must have {shard.bytes} bytes, got {len(view)}", file=file)
@@ -99,9 +116,9 @@ def _problems(task: ShardTask, view: memoryview, keys: list[str]) -> Iterator[Pr
     if shard.count is not None and len(samples) != shard.count:
         yield problem("count", f"must hold {shard.count} samples, got {len(samples)}", file=file)
     if task.full:
-        facts: list[dict[str, Any]] = []
         for key, sample in zip(keys, samples, strict=True):
             yield from _sample(task, key, sample, view, facts)
+        yield from meta_differences(facts, file)
         if task.tables:
             yield from _rows(task, facts)
 
@@ -147,7 +164,8 @@ def _image(task: ShardTask, key: str, jpg: bytes, metadata: Mapping[str, Any]) -
         decoded = decode_rgb(jpg, max_pixels=task.max_pixels)
         found = list(segments(jpg)) if jpg[:2] == b"\xff\xd8" else []
     except SampleError as error:
-        yield problem("image", f"{key}.jpg cannot be decoded: {error.detail}", file=file, key=key)
+        code = "source_image" if _is_source(task, jpg, metadata) else "image"
+        yield problem(code, f"{key}.jpg cannot be decoded: {error.detail}", file=file, key=key)
         return
     if not found:
         yield problem("image", f"{key}.jpg is no JPEG", file=file, key=key)
@@ -157,18 +175,46 @@ def _image(task: ShardTask, key: str, jpg: bytes, metadata: Mapping[str, Any]) -
         message = f"{key}.jpg must have {'{}x{}'.format(*expected or ())} pixels, got {got}"
         yield problem("image_size", message, file=file, key=key)
     if metadata.get("image_mode") == "reencode_jpeg":
-        markers = sorted({_METADATA_MARKERS[s.marker] for s in found if s.marker in _METADATA_MARKERS})
-        if markers:
-            message = f"{key}.jpg was encoded here and must have no metadata, got {', '.join(markers)}"
-            yield problem("image_metadata", message, file=file, key=key)
+        yield from _bare(task, key, found, _METADATA_MARKERS, "was encoded here")
         yield from _subsampling(task, key, jpg, metadata)
-    elif (
-        task.bytes_kept
-        and metadata.get("image_mode") == "passthrough_jpeg"
-        and metadata.get("source_sha256") not in (None, hashlib.sha256(jpg).hexdigest())
-    ):
+    elif metadata.get("image_mode") == "passthrough_jpeg":
+        yield from _kept_bytes(task, key, jpg, found, decoded, metadata)
+
+
+def _kept_bytes(
+    task: ShardTask, key: str, jpg: bytes, found: list[Segment], decoded: Decoded, metadata: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """Yield what is wrong with source bytes that were kept (FORMAT section 5, passthrough)."""
+    file = task.shard.file
+    if _is_source(task, jpg, metadata) is False:
         message = f"{key}.jpg must be the source's bytes, sha256 {metadata['source_sha256']}"
         yield problem("source_hash", message, file=file, key=key)
+    if task.stripped:
+        # an orientation that is kept stands alone in an APP1 of its own
+        banned = {m: n for m, n in _METADATA_MARKERS.items() if m != _ICC and (m != _EXIF or decoded.orientation == 1)}
+        yield from _bare(task, key, found, banned, "was stripped")
+    if decoded.orientation != 1 and not task.oriented_kept:
+        message = f"{key}.jpg has EXIF orientation {decoded.orientation} and must be re-encoded"
+        yield problem("mode", message, file=file, key=key)
+    if "cmyk_converted" in decoded.notes:
+        yield problem("mode", f"{key}.jpg is CMYK and must be re-encoded", file=file, key=key)
+
+
+def _bare(
+    task: ShardTask, key: str, found: list[Segment], banned: Mapping[int, str], why: str
+) -> Iterator[Problem]:
+    markers = sorted({banned[segment.marker] for segment in found if segment.marker in banned})
+    if markers:
+        message = f"{key}.jpg {why} and must have no metadata, got {', '.join(markers)}"
+        yield problem("image_metadata", message, file=task.shard.file, key=key)
+
+
+def _is_source(task: ShardTask, jpg: bytes, metadata: Mapping[str, Any]) -> bool | None:
+    """Return whether these are the source's bytes as they must be here; None where nothing says that they must."""
+    stated = metadata.get("source_sha256")
+    if task.stripped or metadata.get("image_mode") != "passthrough_jpeg" or stated is None:
+        return None
+    return bool(hashlib.sha256(jpg).hexdigest() == stated)
 
 
 def _size(task: ShardTask, metadata: Mapping[str, Any]) -> tuple[int, int] | None:

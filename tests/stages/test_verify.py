@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import random
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow.parquet as pq
 import pytest
 
+from hfbucket.core.manifest_json import from_dict, seal, to_dict
 from hfbucket.core.problems import Problem, capped, problem
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io import ustar
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.stages.verify import DEPTHS, Depth, verify
-from tests.factories import make_export, make_foreign_export, tar_header
+from tests.factories import make_export, make_foreign_export, reseal, tar_header
 from tests.mutations import (
     CARD,
     LEDGER,
@@ -26,6 +29,7 @@ from tests.mutations import (
     WIDE,
     Change,
     Found,
+    Members,
     copy,
     cut,
     flip,
@@ -111,6 +115,47 @@ def test_a_flipped_byte_in_any_other_file_is_found(tmp_path: Path, file: str) ->
             assert pq.read_table(tmp_path / LEDGER).equals(ledger)
             assert read_manifest(tmp_path) == clean, f"byte {at}"
         (tmp_path / file).write_bytes(data)
+
+
+JUNK = [None, True, 0, -1, 2**63, 1.5, "", "x", "1/0", "../a", [], {}, ["a"], [[1]], {"a": 1}, "\0"]
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return every place in JSON data."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(below for key, item in items for below in places(item, (*place, key)))]
+
+
+def spoiled(data: Any, random_: random.Random) -> Any:
+    """Return JSON data with something else in one place."""
+    *around, last = random_.choice([place for place in places(data) if place])
+    inner = data
+    for step in around:
+        inner = inner[step]
+    inner[last] = random_.choice([item for item in JUNK if item != inner[last]])
+    return data
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_nothing_in_a_manifest_or_metadata_makes_verify_crash(tmp_path: Path, seed: int) -> None:
+    """Also not where all hashes fit, as in an export that somebody made to do harm."""
+    random_ = random.Random(seed)
+    small(tmp_path)
+    data = spoiled(json.loads((tmp_path / "manifest.json").read_text("utf-8")), random_)
+    with contextlib.suppress(FormatError):
+        data = to_dict(seal(from_dict(data)))
+    (tmp_path / "manifest.json").write_text(json.dumps(data), "utf-8")
+    verify(tmp_path)
+    small(tmp_path)
+
+    def edit(all_members: Members) -> Members:
+        name, text = all_members[2]
+        changed = json.dumps(spoiled(json.loads(text), random_), sort_keys=True, separators=(",", ":"))
+        return [*all_members[:2], (name, changed.encode()), *all_members[3:]]
+
+    rewritten(edit)(tmp_path)
+    reseal(tmp_path)
+    assert not verify(tmp_path).ok
 
 
 @pytest.mark.parametrize("names", [True, False])

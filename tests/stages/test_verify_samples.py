@@ -22,6 +22,7 @@ from tests.mutations import (
     SQUARE,
     TABLE,
     WIDE,
+    WIDE_2,
     Members,
     edited,
     found,
@@ -52,9 +53,9 @@ def picture(**options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def exif() -> bytes:
+def exif(orientation: int = 1) -> bytes:
     tags = Image.Exif()
-    tags[0x0112] = 1
+    tags[0x0112] = orientation
     return tags.tobytes()
 
 
@@ -74,9 +75,11 @@ SAMPLE_MUTATIONS: dict[str, tuple[Callable[[Sample], Sample], set[str]]] = {
     "source smaller than the bucket": (meta(source_w=63, source_h=63), {"geometry", "bucket"}),
     "no source_sha256": (meta(source_sha256=None), {"metadata"}),
     "source_sha256 is no hash": (meta(source_sha256="abc"), {"metadata"}),
-    "a position in meta": (
-        meta(meta={"class_id": 1, "url": "u", "exif": {"GPSLatitude": [1, 2, 3]}}), {"location"}),
-    "a position in exif text": (meta(meta={"exif": '{"GPSInfo": {"1": "N"}}'}), {"location"}),
+    "other keys in meta": (meta(meta={"class_id": 1, "uri": "u"}), {"metadata"}),
+    "a position in meta": (meta(meta={"class_id": 1, "url": {"GPSLatitude": [1, 2, 3]}}), {"location"}),
+    "a position in exif text": (meta(meta={"class_id": 1, "url": '{"GPSInfo": {"1": "N"}}'}), {"location"}),
+    "variant of another number": (meta(caption_selector_index=1), {"caption"}),
+    "variant of no number": (meta(caption_selector_index=7), {"caption"}),
     "caption without line break": (one(txt=lambda txt: txt.rstrip(b"\n")), {"caption"}),
     "caption is no UTF-8": (one(txt=b"caf\xe9\n"), {"caption", "samples"}),
     "caption with NUL": (one(txt=b"a\0b\n"), {"caption", "samples"}),
@@ -124,10 +127,10 @@ JSON_MUTATIONS: dict[str, tuple[Callable[[dict[str, Any]], bytes], set[str]]] = 
     "no UTF-8": (lambda m: b'{"a":"\xff"}', {"metadata", "samples"}),
     "NaN": (
         lambda m: canonical({**m, "meta": {"a": 1}}).replace(b'{"a":1}', b'{"a":NaN}'),
-        {"metadata_form", "samples"},
+        {"metadata", "metadata_form", "samples"},
     ),
     "deep": (lambda m: b"[" * 100_000, {"metadata", "samples"}),
-    "other meta": (lambda m: canonical({**m, "meta": {}}), {"samples"}),
+    "other meta": (lambda m: canonical({**m, "meta": {}}), {"metadata", "samples"}),
 }
 
 
@@ -161,10 +164,59 @@ def test_passthrough_bytes_are_the_source_s(tmp_path: Path) -> None:
     assert found(verify(tmp_path)) == {("source_hash", SQUARE, KEY)}
 
 
+def test_a_source_that_cannot_be_decoded(tmp_path: Path) -> None:
+    data = encode(Image.new("RGB", (73, 76)))[:-2]
+    small(tmp_path, image_mode="passthrough_jpeg", change=kept(data))
+    report = verify(tmp_path)
+    assert found(report) == {("source_image", SQUARE, KEY)}
+    assert "--check decode" in report.problems[0].remedy
+
+
+def kept(data: bytes) -> Callable[[Sample], Sample]:
+    """Put these bytes where a source's bytes stand."""
+    return one(jpg=data, metadata=lambda m: {**m, "source_sha256": hashlib.sha256(data).hexdigest()})
+
+
+def jpeg_of_mode(mode: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (73, 76)).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "codes"),
+    [
+        (jpeg_of_mode("CMYK"), {}, {"mode"}),
+        (jpeg_of_mode("RGB", exif=exif(3)), {}, {"mode"}),
+        (jpeg_of_mode("RGB", exif=exif(3)), {"oriented": "keep"}, set()),
+        (jpeg_of_mode("RGB", exif=exif(3)), {"oriented": "keep", "strip_metadata": True}, set()),
+        (jpeg_of_mode("RGB", exif=exif()), {}, set()),
+        (jpeg_of_mode("RGB", exif=exif()), {"strip_metadata": True}, {"image_metadata"}),
+        (jpeg_of_mode("RGB", comment=b"hello"), {"strip_metadata": True}, {"image_metadata"}),
+        (jpeg_of_mode("RGB", icc_profile=bytes(200)), {"strip_metadata": True}, set()),
+        (jpeg_of_mode("L"), {}, set()),
+    ],
+)
+def test_source_bytes_mean_the_same_to_every_reader(
+    tmp_path: Path, data: bytes, settings: dict[str, Any], codes: set[str]
+) -> None:
+    small(tmp_path, image_mode="passthrough_jpeg", change=kept(data))
+    reseal(tmp_path, settings={"source_hash": True, **settings})
+    assert {code for code, _, _ in found(verify(tmp_path))} == codes
+
+
+def test_meta_has_the_same_keys_in_every_shard(tmp_path: Path) -> None:
+    def change(sample: Sample) -> Sample:
+        other = {**sample.metadata, "meta": {"class_id": 0, "uri": ""}}
+        return replace(sample, metadata=other) if "p1152x832" in sample.image_id else sample
+
+    small(tmp_path, change=change)
+    assert found(verify(tmp_path)) == {("metadata", WIDE, None), ("metadata", WIDE_2, None)}
+
+
 def test_passthrough_size_is_the_source_s(tmp_path: Path) -> None:
     data = encode(Image.new("RGB", (70, 70)))
-    change = one(jpg=data, metadata=lambda m: {**m, "source_sha256": hashlib.sha256(data).hexdigest()})
-    small(tmp_path, image_mode="passthrough_jpeg", change=change)
+    small(tmp_path, image_mode="passthrough_jpeg", change=kept(data))
     assert found(verify(tmp_path)) == {("image_size", SQUARE, KEY)}
 
 
