@@ -13,6 +13,7 @@ from datasets.features.features import register_feature
 
 from hfbucket.config import Config
 from hfbucket.core.geometry import Geometry
+from hfbucket.errors import SampleError
 from hfbucket.load.samples import GEOMETRY
 
 _WHOLE: Final = dict.fromkeys(GEOMETRY)
@@ -47,7 +48,7 @@ class CroppedImage(datasets.Image):  # type: ignore[misc]  # datasets is untyped
         """Return the resized and cropped RGB image, a `PIL.Image.Image` of the bucket's size.
 
         Raises:
-            SampleError: the bytes cannot be decoded.
+            SampleError: the bytes cannot be decoded; the message names the sample.
         """
         if not (self.decode and isinstance(value, dict) and value.get("resized_w")):
             return super().decode_example(value, token_per_repo_id)
@@ -55,7 +56,10 @@ class CroppedImage(datasets.Image):  # type: ignore[misc]  # datasets is untyped
         from hfbucket.io.images.encode import fit
 
         geometry = Geometry(**{name: value[name] for name in GEOMETRY})
-        image = fit(decode_rgb(value["bytes"], max_pixels=self.max_pixels).image, geometry)
+        try:
+            image = fit(decode_rgb(value["bytes"], max_pixels=self.max_pixels).image, geometry)
+        except SampleError as error:
+            raise SampleError(error.outcome, f"{value['path']}: {error.detail}") from error
         return image.convert(self.mode) if self.mode and self.mode != image.mode else image
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:

@@ -112,8 +112,8 @@ def _bytes(raw: RawSample) -> bytes:
 
 
 def _image(raw: RawSample, metadata: dict[str, Any], ref: ShardRef) -> dict[str, Any]:
-    """Return the storage of a cropped image: the source's bytes and what to do with them."""
-    image: dict[str, Any] = {"bytes": _bytes(raw), "path": None}
+    """Return the storage of a cropped image: the source's bytes, a name for errors, and what to do with them."""
+    image: dict[str, Any] = {"bytes": _bytes(raw), "path": f"{raw.key}.jpg"}
     for name in GEOMETRY[:4]:
         value = metadata.get(name)
         if value is None:

@@ -38,7 +38,7 @@ def geometry_of(number: int) -> Geometry:
 
 def stored(number: int, mode: str = "RGB") -> dict[str, Any]:
     numbers = {name: getattr(geometry_of(number), name) for name in GEOMETRY}
-    return {"bytes": source(number, mode), "path": None, **numbers}
+    return {"bytes": source(number, mode), "path": f"{number}.jpg", **numbers}
 
 
 def pixels_before_encoding(value: dict[str, Any]) -> Image.Image:
@@ -147,7 +147,7 @@ def test_mode_converts_after_the_crop() -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
-    with pytest.raises(SampleError, match="skipped_too_large: 90x70 is 6300 pixels, over 6299"):
+    with pytest.raises(SampleError, match=r"skipped_too_large: 0\.jpg: 90x70 is 6300 pixels, over 6299"):
         CroppedImage(max_pixels=6299).decode_example(ROWS[0])
 
 

@@ -61,7 +61,9 @@ def test_every_column_comes_from_its_place(tmp_path: Path) -> None:
 def test_crop_puts_the_geometry_beside_the_source_bytes(tmp_path: Path) -> None:
     (example,) = examples(tmp_path, crop=True, columns=("image",))
     names = ("resized_w", "resized_h", "crop_left", "crop_top", "w", "h")
-    assert example == {"image": {"bytes": SAMPLE.jpg, "path": None, **{name: SAMPLE.metadata[name] for name in names}}}
+    assert example == {
+        "image": {"bytes": SAMPLE.jpg, "path": f"{SAMPLE.key}.jpg", **{name: SAMPLE.metadata[name] for name in names}}
+    }
 
 
 def test_columns_come_in_the_order_asked_for(tmp_path: Path) -> None:
