@@ -24,9 +24,7 @@ def clean_text(value: str | bytes) -> tuple[str, bool]:
 
     What is no UTF-8 becomes U+FFFD; in text, bytes that were none stand as lone surrogates (`surrogateescape`).
     """
-    raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
-    if isinstance(value, str) and not value.isascii():
-        raw = _unescaped(value)
+    raw = value if isinstance(value, bytes) else raw_bytes(value)
     encoding = "utf-16" if raw.startswith(_UTF16_MARKS) else "utf-8-sig"
     try:
         text = raw.decode(encoding)
@@ -38,7 +36,8 @@ def clean_text(value: str | bytes) -> tuple[str, bool]:
     return text.strip(), repaired
 
 
-def _unescaped(text: str) -> bytes:
+def raw_bytes(text: str) -> bytes:
+    """Return the bytes a text was read from: UTF-8, with lone surrogates of `surrogateescape` as the bytes they hid."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # halves of surrogate pairs from JSON escapes

@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbucket.core.keys import text_of
-from hfbucket.core.meta import meta_json, parse_json
+from hfbucket.core.meta import meta_json, parse_json, raw_bytes
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 
@@ -43,23 +43,43 @@ def read_all(root: str, paths: Iterable[bytes], texts: Iterable[str]) -> tuple[d
     owner: dict[bytes, bytes] = {}
     notes: list[str] = []
     for path in sorted(paths, key=lambda path: (path.count(b"/"), path)):
-        folder = path.rpartition(b"/")[0]
-        own: dict[bytes, str] = {}
-        repeated = 0
-        for name, row in _rows(store.join(root, path), path, frozenset(texts), notes):
-            place = _below(folder, name)
-            if place is None:
-                notes.append(f"{text_of(path)} names {name!r}, which is not below the source: not used")
-            elif place in own:
-                repeated += 1
-            else:
-                own[place] = row
-                _refuse_two(owner.get(place), path, place)
-                owner[place] = path
-        if repeated:
-            notes.append(f"{text_of(path)} names {repeated} files more than once: the first row of each is used")
+        own, told = _read(root, path, frozenset(texts))
+        notes += told
+        for place in own:
+            _refuse_two(owner.get(place), path, place)
+            owner[place] = path
         rows |= own
     return rows, notes
+
+
+def _read(root: str, path: bytes, texts: frozenset[str]) -> tuple[dict[bytes, str], list[str]]:
+    """Return what one file says, by path below the root, and what of it is not used."""
+    where = text_of(path)
+    kind = path.rpartition(b".")[2]
+    parse = {b"jsonl": _json_lines, b"csv": _csv_rows, b"parquet": _parquet_rows}[kind]
+    own: dict[bytes, str] = {}
+    unnamed: list[int] = []
+    outside: list[str] = []
+    again: list[str] = []
+    for number, row in enumerate(parse(store.join(root, path), where, texts), start=1):
+        name = row.pop(FILE_NAME, None)
+        if not isinstance(name, str) or not name:
+            unnamed.append(number)
+            if number == 1 and name is None:
+                columns = ", ".join(map(str, row)) or "none"
+                return {}, [f"{where} has no {FILE_NAME} in its first row (it has {columns}): not used"]
+        elif (place := _below(path.rpartition(b"/")[0], name)) is None:
+            outside.append(name)
+        elif place in own:
+            again.append(name)
+        else:
+            own[place] = meta_json(row) if kind == b"parquet" else json.dumps(row)
+    told: list[tuple[Sequence[object], str]] = [
+        (unnamed, "rows have no file_name, such as row"),
+        (outside, "rows name files that are not below the source, such as"),
+        (again, "rows name a file that an earlier one names, such as"),
+    ]
+    return own, [f"{where}: {len(found)} {what} {found[0]}: not used" for found, what in told if found]
 
 
 def _refuse_two(first: bytes | None, second: bytes, place: bytes) -> None:
@@ -70,24 +90,8 @@ def _refuse_two(first: bytes | None, second: bytes, place: bytes) -> None:
 
 def _below(folder: bytes, name: str) -> bytes | None:
     """Return the path below the root that a file name in a folder's metadata means; None where it leads outside."""
-    path = posixpath.normpath(posixpath.join(folder, name.encode("utf-8", "surrogateescape")))
+    path = posixpath.normpath(posixpath.join(folder, raw_bytes(name)))
     return None if path.startswith((b"/", b"../")) or path in (b"..", b".") else path
-
-
-def _rows(url: str, path: bytes, texts: frozenset[str], notes: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield (file name, the rest of its row as JSON)."""
-    where = text_of(path)
-    kind = path.rpartition(b".")[2]
-    parse = {b"jsonl": _json_lines, b"csv": _csv_rows, b"parquet": _parquet_rows}[kind]
-    for number, row in enumerate(parse(url, where, texts)):
-        name = row.pop(FILE_NAME, None)
-        if isinstance(name, str) and name:
-            yield name, json.dumps(row) if kind != b"parquet" else meta_json(row)
-        elif number == 0:
-            notes.append(f"{where} has no column {FILE_NAME} (it has {', '.join(map(str, row)) or 'none'}): not used")
-            return
-        else:
-            notes.append(f"{where} has rows without {FILE_NAME}, such as row {number + 1}: not used")
 
 
 def _json_lines(url: str, where: str, texts: frozenset[str]) -> Iterator[dict[str, Any]]:

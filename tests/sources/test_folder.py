@@ -97,9 +97,9 @@ def test_rows_without_their_image_are_source_errors(tmp_path: Path) -> None:
     assert by_id(table, "outcome") == {"gone.jpg": "source_errors", "x.jpg": None}
     assert by_id(table, "detail")["gone.jpg"] == "there is no such file"
     assert facts.notes == (
-        "metadata.jsonl has rows without file_name, such as row 5: not used",
-        "metadata.jsonl names '../up.jpg', which is not below the source: not used",
-        "metadata.jsonl names 1 files more than once: the first row of each is used",
+        "metadata.jsonl: 1 rows have no file_name, such as row 5: not used",
+        "metadata.jsonl: 1 rows name a file that an earlier one names, such as x.jpg: not used",
+        "metadata.jsonl: 1 rows name files that are not below the source, such as ../up.jpg: not used",
     )
 
 
@@ -118,7 +118,7 @@ def test_broken_metadata_stops_with_its_place(tmp_path: Path, name: str, data: b
 
 def test_metadata_for_something_else_is_left_and_said(tmp_path: Path) -> None:
     _, facts = scan(put(tmp_path, {"x.jpg": image(), "metadata.csv": b"image,caption\nx.jpg,c\n"}))
-    assert facts.notes == ("metadata.csv has no column file_name (it has image, caption): not used",)
+    assert facts.notes == ("metadata.csv has no file_name in its first row (it has image, caption): not used",)
 
 
 def test_text_that_is_no_utf8_is_repaired_and_counted(tmp_path: Path) -> None:
@@ -150,6 +150,17 @@ def test_globs_and_single_files_take_what_lies_beside(tmp_path: Path) -> None:
     (tmp_path / "d" / "gone.jpg").symlink_to("nothing")
     assert by_id(scan(f"{root}/d/g*.jpg")[0], "outcome") == {"gone.jpg": "source_errors"}
     assert by_id(scan(f"{root}/d/a.jpg")[0], "captions") == {"a.jpg": [None, None, "a"]}
+
+
+def test_file_names_of_any_bytes_are_looked_for(tmp_path: Path) -> None:
+    lines = b'{"file_name": "caf\xe9.jpg"}\n{"file_name": "\\ud83d.jpg"}\n{"file_name": "a\\u0000b"}'
+    table, _ = scan(put(tmp_path, {"metadata.jsonl": lines, "x.jpg": image()}))
+    assert by_id(table, "outcome") == {
+        "a\0b": "source_errors",
+        "caf%E9.jpg": "source_errors",
+        "x.jpg": None,
+        "%ED%A0%BD.jpg": "source_errors",
+    }
 
 
 def test_broken_links_and_unreadable_files_are_source_errors(tmp_path: Path) -> None:
