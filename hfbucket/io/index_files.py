@@ -56,7 +56,7 @@ def read_unit(file: str, unit: Unit) -> IndexedUnit | None:
         words = footer.metadata or {}
         facts = _facts(json.loads(words[_FACTS]))
         sha256 = words[_SHA256].decode()
-    except (pa.ArrowException, KeyError, ValueError, TypeError):
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError):
         return None
     return IndexedUnit(unit=unit, file=file, rows=footer.num_rows, index_sha256=sha256, facts=facts)
 

@@ -63,7 +63,7 @@ def read_receipt(path: Path) -> Receipt | None:
         values = json.loads((pq.read_metadata(path).metadata or {})[_KEY])
         rejected = tuple(Rejected(**entry) for entry in values.pop("rejected"))
         return Receipt(**values, rejected=rejected)
-    except (FileNotFoundError, pa.ArrowException, KeyError, TypeError, ValueError):
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return None
 
 

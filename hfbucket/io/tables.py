@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbucket.errors import BuildError
 from hfbucket.io.atomic import replacing
 
 ROW_GROUP_ROWS = 16_384
@@ -46,24 +47,41 @@ def table_writer(path: str | os.PathLike[str], schema: pa.Schema) -> Iterator[pq
 
 def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
     """Return a Parquet file's rows, only the named columns, in the order they are named."""
-    with pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         table = file.read(columns=None if columns is None else list(columns))
     return table if columns is None else table.select(list(columns))
 
 
 def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[pa.Table]:
     """Return a Parquet file's rows, only the named columns, one row group at a time: memory for one."""
-    with pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, columns=list(columns)).select(list(columns))
 
 
 def read_rows(path: str | os.PathLike[str], rows: pa.Array, columns: Sequence[str]) -> pa.Table:
     """Return the rows at ascending positions (int64); row groups without any of them are not read."""
-    with pq.ParquetFile(path) as file:
+    with _opened(path) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         wanted, moved = _groups_of(sizes, rows)
         return file.read_row_groups(wanted, columns=list(columns)).select(list(columns)).take(moved)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
+    """Yield a file of ours to read, every page checked.
+
+    Raises:
+        BuildError: it is damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk says so itself
+            raise
+        reason = " ".join(str(error).split())
+        raise BuildError(f"{path}: is damaged ({reason}): delete it and run the same command again") from error
 
 
 def _groups_of(sizes: Sequence[int], rows: pa.Array) -> tuple[list[int], pa.Array]:

@@ -8,6 +8,7 @@ import pytest
 
 from hfbucket.core.keys import digest_of
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
+from hfbucket.errors import BuildError
 from hfbucket.io import tables
 from hfbucket.io.index_files import Index, read_unit, write_unit
 from hfbucket.schemas import INDEX
@@ -51,8 +52,20 @@ def test_a_damaged_or_foreign_file_is_no_unit(tmp_path: Path) -> None:
     assert read_unit(str(tmp_path / "none.parquet"), unit) is None
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 and nothing more")
     assert read_unit(str(tmp_path / "bad.parquet"), unit) is None
+    footer = b"\xff" * 40
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    assert read_unit(str(tmp_path / "torn.parquet"), unit) is None
     tables.write_table(tmp_path / "foreign.parquet", pa.table({"a": [1]}))
     assert read_unit(str(tmp_path / "foreign.parquet"), unit) is None
+
+
+def test_damaged_rows_are_named_with_what_to_do(index: Index) -> None:
+    path = Path(index.units[0].file)
+    data = bytearray(path.read_bytes())
+    data[10] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(BuildError, match=r"a\.parquet: is damaged \(.*\): delete it and run the same command again"):
+        index.columns("image_id")
 
 
 def test_columns_are_whole_and_in_source_order(index: Index) -> None:
