@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,30 @@ def test_the_command_writes_nothing_but_the_cache_and_prints_the_same_as_data(
     assert text.rstrip().endswith(f"--expect-plan {data['plan_id']}")
     assert data["needs"]["free_disk_bytes"] > 0
     assert os.environ["HFBUCKET_CACHE"]
+
+
+def test_the_printed_command_builds_this_plan_and_no_other(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = hfbucket.plan("photos", CONFIG, output="my export").build_command
+    assert command[:2] == ("hfbucket", "build")
+    picture(photos / "one more.jpg", (64, 64))
+    assert main([*command[1:]]) == 2
+    assert "plan" in capsys.readouterr().err
+    (photos / "one more.jpg").unlink()
+    (photos / "one more.txt").unlink()
+    assert main([*command[1:]]) == 0
+
+
+def test_a_sample_of_units_says_so_and_names_no_plan_to_build(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        with tarfile.open(f"{number}.tar", "w") as tar:
+            for name in ("wide0.jpg", "wide0.txt"):
+                tar.add(photos / name, name)
+    assert main(["plan", "*.tar", "--base", "64", "--sample-units", "2", "--workers", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "2 images in 2 of 3 units" in text
+    assert "Only some units were read (--sample-units)" in text
+    assert "--expect-plan" not in text
+    assert "--sample-units 2" not in text
 
 
 def test_without_base_others_are_compared(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
