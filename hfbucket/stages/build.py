@@ -26,6 +26,7 @@ from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, TooManyF
 from hfbucket.executors.local import worker_count
 from hfbucket.io.atomic import remove_temporaries, write_bytes
 from hfbucket.io.cards import read_words
+from hfbucket.io.clock import created
 from hfbucket.io.index_files import Index
 from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest
@@ -37,7 +38,7 @@ from hfbucket.stages.places import check_apart, check_settings, clear, retire, w
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.rounds import GO_ON, failure_of, run_rounds
 from hfbucket.stages.spool import spool_units
-from hfbucket.stages.tasks import ShardTask, make_job, write_tasks
+from hfbucket.stages.tasks import Job, ShardTask, make_job, write_tasks
 from hfbucket.stages.work import Work, work_of
 from hfbucket.stages.write import write_shard
 
@@ -65,8 +66,6 @@ def build(
         TooManyFailuresError: too many images cannot be decoded.
         BuildError: disk full, permission denied, a source is gone, or another build is at work here.
     """
-    sources = (sources,) if isinstance(sources, str) else sources
-    config = config or Config()
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
     config = config or Config()
     _check_config(output, config)
@@ -85,32 +84,27 @@ def build(
         export.mkdir(parents=True, exist_ok=True)
         remove_temporaries(*written_folders(export, work))
         write_bytes(work.settings, canonical_json(settings).encode("utf-8"))
-        return _build(index, plan, settings, words, export, work, config, on_event)
+        job = make_job(index, config, export, work)
+        return _build(index, plan, job, settings, words, on_event)
 
 
 def _build(
-    index: Index,
-    plan: Plan,
-    settings: Mapping[str, Any],
-    words: Words,
-    export: Path,
-    work: Work,
-    config: Config,
-    on_event: OnEvent,
+    index: Index, plan: Plan, job: Job, settings: Mapping[str, Any], words: Words, on_event: OnEvent
 ) -> Manifest:
-    job = make_job(index, config, export, work)
+    export, work = Path(job.export), job.work
     tasks = write_tasks(index, plan, job, settings)
     # Words that a card was given since stay, unless this call gives others.
     key = sha256_of({"plan": plan.plan_id, "tasks": [[t.file, t.task_sha256] for t in tasks], "words": asdict(words)})
     pending = [task for task in tasks if _receipt(task) is None]
-    _announce(plan, tasks, pending, on_event)
     if not pending and (done := _finished(export, work, key)) is not None:
         on_event(Notice(level="info", text=f"{export} is complete already; nothing was written"))
         return done
+    _announce(plan, tasks, pending, on_event)
     retire(export, work)
-    _write_pending(index, plan, tasks, pending, config, on_event)
+    if pending:
+        _write_pending(index, plan, tasks, pending, on_event)
     receipts = [receipt for task in tasks if (receipt := _receipt(task)) is not None]
-    _check_written(receipts, tasks, index, plan, config)
+    _check_written(receipts, tasks, index, plan, job.config)
     _forget_others(work, tasks)
     built = Built(index=index, plan=plan, job=job, settings=settings, receipts=receipts)
     manifest = finish(built, words, on_event=on_event)
@@ -126,6 +120,7 @@ def _check_config(output: str | os.PathLike[str], config: Config) -> None:
         raise ConfigError(
             f"an export is built in a folder on this machine, got {os.fspath(output)}; build, then push it"
         )
+    created()  # a wrong SOURCE_DATE_EPOCH is told now, not when all is written
     if config.sample_units is not None:
         raise ConfigError("sample_units is for plans: a build reads every unit; leave it away")
     if config.format == "bucketed_shards_v1" and len(config.base) > 1:
@@ -160,19 +155,17 @@ def _check_failures(failures: int, seen: int, shown: Sequence[str], config: Conf
 
 
 def _write_pending(
-    index: Index, plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTask], config: Config, tell: OnEvent
+    index: Index, plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTask], on_event: OnEvent
 ) -> None:
     """Spool what must be, then write the shards that have no receipt."""
-    if not pending:
-        return
-    work, export = pending[0].job.work, Path(pending[0].job.export)
+    job = pending[0].job
     numbers = {task.row_group for task in pending}
     rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
-    spool_units(index, np.concatenate(rows), work.spool, config, on_event=tell)
-    needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(export).free
+    spool_units(index, np.concatenate(rows), job.work.spool, job.config, on_event=on_event)
+    needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(job.export).free
     if needed > free:
-        text = f"about {needed / 1e9:,.1f} GB are to be written, {export} has {free / 1e9:,.1f} GB free"
-        tell(Notice(level="warning", text=text))
+        text = f"about {needed / 1e9:,.1f} GB are to be written, {job.export} has {free / 1e9:,.1f} GB free"
+        on_event(Notice(level="warning", text=text))
     counts = [task.samples for task in pending]
     done = sum(task.samples for task in tasks) - sum(counts)
     run_rounds(
@@ -181,8 +174,8 @@ def _write_pending(
         counts,
         name=lambda task: task.file,
         stage="write",
-        workers=worker_count(config.workers),
-        on_event=tell,
+        workers=worker_count(job.config.workers),
+        on_event=on_event,
         done=done,
     )
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hfbucket.config import Config
+from hfbucket.core.card_words import Words
 from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.outcomes import OUTCOMES
@@ -25,6 +26,7 @@ from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.stages import rounds
 from hfbucket.stages.build import build
+from hfbucket.stages.card import update_card
 from tests.stages.pictures import caption, draw_folder, draw_parquet, draw_tar, picture, tree
 
 SETTINGS: dict[str, Any] = {"base": (128, 64), "max_shard_samples": 3, "workers": 1}
@@ -178,6 +180,14 @@ def test_words_of_the_card_live_on(photos: Path, tmp_path: Path) -> None:
     manifest = build([str(photos)], tmp_path / "out", config(title="Other"))
     assert (manifest.title, manifest.history[-1].what) == ("Other", "words: title")
     assert "Other" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_words_that_the_card_command_gave_stay(photos: Path, tmp_path: Path) -> None:
+    build(str(photos), tmp_path / "out", config(title="Before"))
+    changed, _ = update_card(tmp_path / "out", Words(title="After"))
+    card = (tmp_path / "out" / "README.md").read_bytes()
+    assert build(str(photos), tmp_path / "out", config(title="Before")) == changed
+    assert (tmp_path / "out" / "README.md").read_bytes() == card
 
 
 def test_other_settings_are_refused_unless_overwriting(photos: Path, tmp_path: Path) -> None:
