@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from hfbucket.errors import SourceError
-from hfbucket.io.atomic import write_bytes as write_atomic
 from hfbucket.io.random_file import RandomFile, Window, open_seekable
 from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, split_glob, split_name
 
 __all__ = [
     "FileInfo", "RandomFile", "Window", "absolute", "glob", "info", "is_local", "join", "kind_of", "local_path",
-    "open_seekable", "read_bytes", "split_glob", "split_name", "walk", "write_atomic",
+    "open_seekable", "read_bytes", "split_glob", "split_name", "walk",
 ]  # fmt: skip
 
 _VERSION_KEYS = (

@@ -106,6 +106,15 @@ def test_damage_inside_stops_and_says_where(tmp_path: Path) -> None:
     assert notes == ["is damaged at byte 1024: the rest is not used"]
 
 
+def test_a_name_of_absurd_length_is_damage(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("././@LongLink")
+    member.type, member.size = tarfile.GNUTYPE_LONGNAME, 1 << 21
+    data = tar([("a.jpg", b"a")])[:1024] + member.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 21)
+    files, _, notes = _read(tmp_path / "a.tar", data)
+    assert [name for name, _ in files] == ["a.jpg"]
+    assert notes == ["is damaged at byte 1536 (a name of 2097152 bytes): the rest is not used"]
+
+
 def test_a_tar_behind_a_tar_is_named(tmp_path: Path) -> None:
     data = tar([("a.jpg", b"a")])[:2048] + tar([("b.jpg", b"b")])
     files, _, notes = _read(tmp_path / "a.tar", data)

@@ -68,3 +68,22 @@ def test_tars_of_gnu_tar(tmp_path: Path, form: str) -> None:
     assert found.columns("image_id")["image_id"].to_pylist() == ["0.tar/a", f"0.tar/{long.removesuffix('.jpg')}"]
     assert found.columns("captions")["captions"].to_pylist() == [[None, None, "one"], [None, None, None]]
     assert found.facts(0).ignored_members == 1
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="needs GNU tar")
+@pytest.mark.parametrize("form", ["oldgnu", "gnu", "posix"])
+def test_sparse_members_are_stepped_over(tmp_path: Path, form: str) -> None:
+    put(tmp_path / "in", {"b.jpg": image(40)})
+    with open(tmp_path / "in" / "a.jpg", "wb") as holes:
+        for number in range(12):
+            holes.seek(number * 1_000_000)
+            holes.write(b"x" * 5000)
+    subprocess.run(
+        ["tar", "--sparse", f"--format={form}", "-cf", "../0.tar", "a.jpg", "b.jpg"], cwd=tmp_path / "in", check=True
+    )
+    found = index(tmp_path / "0.tar")
+    assert "0.tar/b" in found.columns("image_id")["image_id"].to_pylist()
+    assert found.columns("outcome")["outcome"].to_pylist()[-1] is None
+    if (tmp_path / "0.tar").stat().st_size < 10_000_000:  # else the file system kept no holes
+        assert found.rows == 1
+        assert found.facts(0).ignored_members == 1
