@@ -34,7 +34,7 @@ _FRAMES: Final = {
     "bmp": bmp.count_frames,
 }
 
-_DEEP: Final = re.compile(r";(12|16)[NLBRS]*'")
+_DEEP: Final = re.compile(r";(12|16)[NLBRS]*\b")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +65,7 @@ def decode_rgb(data: bytes, *, max_pixels: int, apply_orientation: bool = True) 
     found = probe(io.BytesIO(data), name="", size_bytes=len(data))
     check_pixels(found.width, found.height, max_pixels)
     frames = check_structure(data, found.format)
-    image = open_image(io.BytesIO(data), found.format)
+    image = open_image(io.BytesIO(png.without_text(data) if found.format == "png" else data), found.format)
     bits = _bits(image, found.format)
     with decoding(found.format):
         frames = max(frames, _frames(image, found.format))
@@ -99,9 +99,9 @@ def check_structure(data: bytes, image_format: str) -> int:
 
 def _bits(image: ImageFile.ImageFile, image_format: str) -> int:
     """Return bits of a stored channel, 8 for all that are no deeper; Pillow tells it only by its raw mode."""
-    if image_format == "bmp":
+    if image_format == "bmp" or not image.tile:  # a BMP's 16 bits are of a whole pixel
         return 8
-    deep = _DEEP.search(str([tile.args for tile in image.tile]) + "'") if image.tile else None
+    deep = _DEEP.search(str(image.tile[0].args))
     return int(deep[1]) if deep else 8
 
 

@@ -93,9 +93,9 @@ def require_format(head: bytes, name: str) -> str:
         return found
     if not head:
         raise SampleError("decode_errors", "the file is empty")
-    for magic, name in _FOREIGN:
+    for magic, foreign in _FOREIGN:
         if head.startswith(magic):
-            raise SampleError("unsupported_format", f"{name} files are not read")
+            raise SampleError("unsupported_format", f"{foreign} files are not read")
     expected = format_of(name) or "image"
     raise SampleError("decode_errors", f"not a valid {expected} file: it begins with bytes {head[:8].hex(' ')}")
 
@@ -103,3 +103,8 @@ def require_format(head: bytes, name: str) -> str:
 def corrupt(detail: str) -> SampleError:
     """Return the error of an image that cannot be decoded; `detail` is the decoder's words."""
     return SampleError("decode_errors", detail)
+
+
+def bytes_of(data: bytes) -> Read:
+    """Return what reads an image that is in memory."""
+    return lambda offset, size: data[offset : offset + size]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from hfbucket.io.images.exif import Header
-from hfbucket.io.images.formats import Read, corrupt
+from hfbucket.io.images.formats import Read, bytes_of, corrupt
 
 
 def read_header(read: Read, size_bytes: int) -> Header:
@@ -37,10 +37,7 @@ def count_frames(data: bytes) -> int:
     Raises:
         SampleError: the first frame is not whole, or nothing follows it, not even the trailer.
     """
-
-    def read(offset: int, size: int) -> bytes:
-        return data[offset : offset + size]
-
+    read = bytes_of(data)
     position = 13 + _color_table(data[10:11])
     frames = 0
     while (kind := read(position, 1)) != b";":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hfbucket.io.images.exif import Header, read_exif
-from hfbucket.io.images.formats import Read, corrupt
+from hfbucket.io.images.formats import Read, bytes_of, corrupt
 
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _APP1, _APP2, _APP13, _APP14 = 0xE1, 0xE2, 0xED, 0xEE
@@ -99,7 +99,7 @@ def segments(data: bytes) -> Iterator[Segment]:
     position, scans, marker = 2, 0, _SOI
     while marker != _EOI:
         start = position
-        marker, position = _next_marker(lambda offset, size: data[offset : offset + size], position)
+        marker, position = _next_marker(bytes_of(data), position)
         position = _segment_end(data, marker, position)
         scans += marker == _SOS
         yield Segment(marker=marker, start=start, end=position)
@@ -133,7 +133,7 @@ def strip_metadata(data: bytes) -> bytes:
     Raises:
         SampleError: the structure is broken.
     """
-    orientation = read_header(lambda offset, size: data[offset : offset + size], len(data)).exif.orientation or 1
+    orientation = read_header(bytes_of(data), len(data)).exif.orientation or 1
     kept = bytearray()
     for segment in segments(data):
         if segment.marker in (_APP1, _APP13, _COM) or _points_to_others(segment, data):

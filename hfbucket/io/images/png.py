@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from hfbucket.io.images.exif import METADATA_BYTES, Header, read_exif
-from hfbucket.io.images.formats import Read, corrupt
+from hfbucket.io.images.formats import Read, bytes_of, corrupt
 
 _MODES: Final = {
     **dict.fromkeys([(2, 0), (4, 0), (8, 0)], "L"),
@@ -21,6 +21,7 @@ _MODES: Final = {
 }
 """(bit depth, colour type) to Pillow's mode."""
 
+_TEXT: Final = frozenset({b"iTXt", b"tEXt", b"zTXt"})
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp\0"
 _RAW_EXIF_KEYWORD: Final = b"Raw profile type exif\0"
 
@@ -40,7 +41,7 @@ def read_header(read: Read, size_bytes: int) -> Header:
             has_data = True
         elif kind == b"eXIf":
             exif = read(offset, min(size, METADATA_BYTES))
-        elif kind in (b"iTXt", b"tEXt", b"zTXt") and size <= METADATA_BYTES:
+        elif kind in _TEXT and size <= METADATA_BYTES:
             text = read(offset, size)
             xmp = xmp or _itxt_xmp(kind, text)
             exif = exif or _raw_exif(kind, text)
@@ -63,7 +64,7 @@ def count_frames(data: bytes) -> int:
     """
     pictures, animated = 0, False
     view = memoryview(data)
-    for kind, offset, size in _chunks(lambda at, count: data[at : at + count], len(data)):
+    for kind, offset, size in _chunks(bytes_of(data), len(data)):
         # Frames begin with fcTL, where acTL came first; image data before the first frame are a picture of their own.
         animated = animated or (kind == b"acTL" and not pictures)
         pictures += (kind == b"fcTL" and animated) or (kind == b"IDAT" and not pictures)
@@ -72,6 +73,20 @@ def count_frames(data: bytes) -> int:
         if critical and zlib.crc32(view[offset - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
             raise corrupt(f"corrupt PNG: wrong checksum of chunk {kind.decode('latin-1')} at byte {offset - 8}")
     return pictures
+
+
+def without_text(data: bytes) -> bytes:
+    """Return the PNG without its text chunks: Pillow refuses an image for a damaged or a very long one.
+
+    Raises:
+        SampleError: the chunks do not reach IEND.
+    """
+    texts = [(at, size) for kind, at, size in _chunks(bytes_of(data), len(data)) if kind in _TEXT]
+    start, kept = 0, []
+    for offset, size in texts:
+        kept.append(data[start : offset - 8])
+        start = offset + size + 4
+    return b"".join([*kept, data[start:]]) if texts else data
 
 
 def _chunks(read: Read, size_bytes: int) -> Iterator[tuple[bytes, int, int]]:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from hfbucket.io.images.exif import METADATA_BYTES, Header, read_exif
-from hfbucket.io.images.formats import Read, corrupt
+from hfbucket.io.images.formats import Read, bytes_of, corrupt
 
 
 def read_header(read: Read, size_bytes: int) -> Header:
@@ -36,7 +36,7 @@ def count_frames(data: bytes) -> int:
     Raises:
         SampleError: the file is shorter than its RIFF header says.
     """
-    kinds = [kind for kind, _, _ in _chunks(lambda at, count: data[at : at + count], len(data))]
+    kinds = [kind for kind, _, _ in _chunks(bytes_of(data), len(data))]
     return max(kinds.count(b"ANMF"), 1)
 
 

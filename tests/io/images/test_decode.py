@@ -283,6 +283,16 @@ def test_damaged_image_data_of_a_png_are_refused() -> None:
         decode_rgb(bytes(data), max_pixels=LIMIT)
 
 
+def test_text_in_a_png_does_not_refuse_its_picture() -> None:
+    import zlib
+
+    whole = encoded(picture(), "PNG")
+    long = pictures.png_chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3 << 20)))
+    damaged = pictures.png_chunk(b"zTXt", b"workflow\0\7none")
+    for text in (long, damaged):
+        assert_close(corners(decode(whole[:33] + text + whole[33:-12] + text + whole[-12:]).image), QUARTERS)
+
+
 def test_libtiff_speaks_in_the_error_and_not_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     data = bytearray(encoded(picture(), "TIFF", compression="tiff_lzw"))
     data[12:40] = b"\xff" * 28

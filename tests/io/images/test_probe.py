@@ -61,6 +61,11 @@ def test_a_wrong_extension_does_not_matter() -> None:
     assert of(encoded(picture(), "PNG"), name="photo.jpg").format == "png"
 
 
+def test_what_is_no_image_under_an_image_s_name() -> None:
+    with pytest.raises(SampleError, match="decode_errors: not a valid jpeg file: it begins with bytes 3c 68 74 6d 6c"):
+        of(b"<html>", name="photo.JPG")
+
+
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF"])
 def test_pixels_are_not_read(image_format: str) -> None:
     noise = Image.effect_noise((900, 900), 90)
