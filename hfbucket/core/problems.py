@@ -12,8 +12,8 @@ from hfbucket.core.keys import MANIFEST
 __all__ = ["REMEDIES", "Lack", "Problem", "capped", "lacks_of", "merged", "problem"]
 
 _REBUILD: Final = "delete the file and run the build command again, or fetch it again"
-_MANIFEST: Final = "restore manifest.json from where it came, or run the build command again"
-_TABLES: Final = "run the build command again: it writes samples, ledger and manifest anew"
+_MANIFEST: Final = "restore manifest.json from where it came, or delete it and run the build command again"
+_TABLES: Final = "delete the folders samples and ledger and run the build command again: it writes them anew"
 _REPORT: Final = "the writer broke the format: build again with --overwrite, and report it if it stays"
 
 REMEDIES: Final[Mapping[str, str]] = {

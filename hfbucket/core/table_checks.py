@@ -23,8 +23,8 @@ from hfbucket.core.problems import Problem, problem
 from hfbucket.core.statistics import Statistics
 
 __all__ = [
-    "KEY_BYTES", "TOTALS_COLUMNS", "check_ledger", "check_order", "check_rows", "check_totals", "duplicate_keys",
-    "key_bytes", "misplaced",
+    "KEY_BYTES", "TOTALS_COLUMNS", "check_ledger_names", "check_ledger_sums", "check_order", "check_rows",
+    "check_totals", "duplicate_keys", "key_bytes", "misplaced",
 ]  # fmt: skip
 
 KEY_BYTES: Final = 16
@@ -35,6 +35,8 @@ TOTALS_COLUMNS: Final = (
     "resized_w", "resized_h",
 )  # fmt: skip
 """The columns of the sample tables that totals are taken over."""
+
+_LEDGER: Final = "ledger"
 
 _COMPARED: Final = (
     "key", "image_id", "bucket_id", "base_resolution", "jpg_offset", "jpg_size", "txt_offset", "txt_size",
@@ -187,30 +189,37 @@ def duplicate_keys(keys: bytes, shards: Sequence[str], counts: Sequence[int]) ->
         yield problem("duplicate_key", f"stands in {one} and again in {other}", file=other, key=key)
 
 
-def check_ledger(
-    manifest: Manifest, outcomes: Counter[str], exported: npt.NDArray[np.bytes_], keys: npt.NDArray[np.bytes_]
-) -> Iterator[Problem]:
-    """Yield where the ledger does not add up, or names other exported images than there are.
+def check_ledger_sums(manifest: Manifest, outcomes: Counter[str]) -> Iterator[Problem]:
+    """Yield where the ledger counts other than the summary.
 
     Args:
         outcomes: rows of each outcome.
-        exported: key bytes of the rows that say `images_exported`, S16.
-        keys: key bytes of the samples, S16.
     """
-    file = "ledger"
     unknown = sorted(outcomes.keys() - CODE.keys())
     if unknown:
-        yield problem("ledger", f"has outcomes that do not exist: {', '.join(unknown)}", file=file)
+        yield problem("ledger", f"has outcomes that do not exist: {', '.join(unknown)}", file=_LEDGER)
     for name in OUTCOMES:
         if outcomes[name] != manifest.summary.get(name, 0):
             message = f"has {outcomes[name]} rows of {name}, the summary says {manifest.summary.get(name, 0)}"
-            yield problem("ledger", message, file=file)
-    names: npt.NDArray[np.bytes_] = np.unique(exported)
-    if len(names) != len(exported):
-        yield problem("ledger", f"names {len(exported) - len(names)} exported images twice", file=file)
-    for missing in np.setdiff1d(keys, names)[:10]:
-        key = missing.ljust(KEY_BYTES, b"\0").hex()
-        yield problem("ledger", "does not name an exported sample", file=file, key=key)
-    for extra in np.setdiff1d(names, keys)[:10]:
-        key = extra.ljust(KEY_BYTES, b"\0").hex()
-        yield problem("ledger", "names an image as exported that no shard holds", file=file, key=key)
+            yield problem("ledger", message, file=_LEDGER)
+
+
+def check_ledger_names(exported: bytes, keys: bytes) -> Iterator[Problem]:
+    """Yield where the ledger names other images as exported than there are.
+
+    Args:
+        exported: 16 bytes for each row that says so.
+        keys: 16 bytes for each sample.
+    """
+    listed, held = (np.frombuffer(part, dtype=f"S{KEY_BYTES}") for part in (exported, keys))
+    names: npt.NDArray[np.bytes_] = np.unique(listed)
+    if len(names) != len(listed):
+        yield problem("ledger", f"names {len(listed) - len(names)} exported images twice", file=_LEDGER)
+    for missing in np.setdiff1d(held, names)[:10]:
+        yield problem("ledger", "does not name an exported sample", file=_LEDGER, key=_hex(missing))
+    for extra in np.setdiff1d(names, held)[:10]:
+        yield problem("ledger", "names an image as exported that is no sample", file=_LEDGER, key=_hex(extra))
+
+
+def _hex(key: bytes) -> str:
+    return key.ljust(KEY_BYTES, b"\0").hex()  # numpy drops NULs at the end

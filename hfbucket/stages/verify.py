@@ -202,9 +202,9 @@ class _Verification:
         for result in found:  # in the manifest's order, whatever the workers' was
             yield from result.problems
         self._lacks += merged(lack for result in found for lack in result.lacks)
-        facts.keys = b"".join(result.keys for result in found)
+        keys = b"".join(result.keys for result in found)
         counts = {task.shard.file: result.samples for task, result in zip(tasks, found, strict=True)}
-        yield from capped(duplicate_keys(facts.keys, list(counts), list(counts.values())))
+        yield from capped(duplicate_keys(keys, list(counts), list(counts.values())))
         yield from check_counts(self._manifest, counts)
         firsts = {task.shard.file: r.meta_keys for task, r in zip(tasks, found, strict=True) if r.meta_keys is not None}
         for file, names in firsts.items():

@@ -93,9 +93,7 @@ def check_shard(task: ShardTask) -> ShardResult:
     return ShardResult(problems=capped(problems), lacks=lacks, keys=joined, meta_keys=meta_keys)
 
 
-def _problems(
-    task: ShardTask, view: memoryview, keys: list[str], facts: list[dict[str, Any]]
-) -> Iterator[Problem]:
+def _problems(task: ShardTask, view: memoryview, keys: list[str], facts: list[dict[str, Any]]) -> Iterator[Problem]:
     """Yield what is wrong, put the keys of all samples into `keys`, and what whole samples say into `facts`."""
     shard, file = task.shard, task.shard.file
     if shard.bytes is not None and len(view) != shard.bytes:
@@ -200,9 +198,7 @@ def _kept_bytes(
         yield problem("mode", f"{key}.jpg is CMYK and must be re-encoded", file=file, key=key)
 
 
-def _bare(
-    task: ShardTask, key: str, found: list[Segment], banned: Mapping[int, str], why: str
-) -> Iterator[Problem]:
+def _bare(task: ShardTask, key: str, found: list[Segment], banned: Mapping[int, str], why: str) -> Iterator[Problem]:
     markers = sorted({banned[segment.marker] for segment in found if segment.marker in banned})
     if markers:
         message = f"{key}.jpg {why} and must have no metadata, got {', '.join(markers)}"

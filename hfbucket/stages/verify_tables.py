@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hfbucket.core.keys import digest_of
 from hfbucket.core.manifest import Manifest
+from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.core.problems import Problem, problem
 from hfbucket.core.statistics import Statistics, sample_statistics
 from hfbucket.core.table_checks import (
     KEY_BYTES,
     TOTALS_COLUMNS,
-    check_ledger,
+    check_ledger_names,
+    check_ledger_sums,
     check_order,
     check_totals,
+    key_bytes,
     misplaced,
 )
 from hfbucket.io.export_files import open_file
@@ -39,8 +41,8 @@ class TableFacts:
 
     #: The sample tables that hold rows of each shard.
     tables_of_shard: dict[str, list[str]] = field(default_factory=dict)
-    #: 16 bytes for each sample in the shards.
-    keys: bytes = b""
+    #: 16 bytes for each sample, by the sample tables; None where they are not whole.
+    keys: bytes | None = None
 
 
 def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
@@ -49,10 +51,12 @@ def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], f
     complete = len(files) == len(manifest.samples)
     rows = {table.file: table.rows for table in manifest.samples}
     shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
+    keys = bytearray()
     last = ""
     for file in files:
         try:
-            table = _read(export, file, SAMPLES, (*TOTALS_COLUMNS, "jpg_offset"))
+            table = _read(export, file, SAMPLES, (*TOTALS_COLUMNS, "key", "jpg_offset"))
+            keys += b"".join(map(key_bytes, table.column("key").to_pylist()))
         except _BROKEN as error:
             complete = False
             yield problem("samples", f"cannot be read as sample table: {error}", file=file)
@@ -73,6 +77,7 @@ def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], f
     for name in sorted(shards - facts.tables_of_shard.keys()) if complete else ():
         yield problem("samples", "the sample tables have no row of it", file=name)
     if complete:
+        facts.keys = bytes(keys)
         yield from check_totals(manifest, totals)
 
 
@@ -100,16 +105,16 @@ def _count(totals: dict[str, Any], table: pa.Table) -> None:
 def check_ledger_files(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
     """Yield what is wrong with the ledger: its parts, its sums, and the images it calls exported."""
     outcomes: Counter[str] = Counter()
-    exported: list[bytes] = []
+    exported = bytearray()
     for file in files:
         try:
             table = _read(export, file, LEDGER, LEDGER.names)
+            ids = table.column("image_id").filter(pc.equal(table.column("outcome"), OUTCOMES[EXPORTED])).to_pylist()
         except _BROKEN as error:
             yield problem("ledger", f"cannot be read as ledger: {error}", file=file)
             return
-        for entry in pc.value_counts(table.column("outcome")).to_pylist():
-            outcomes[entry["values"]] += entry["counts"]
-        ids = table.column("image_id").filter(pc.equal(table.column("outcome"), "images_exported")).cast(pa.binary())
-        exported += [hashlib.sha256(image_id.as_py()).digest()[:KEY_BYTES] for image_id in ids]
-    names = np.array(exported, dtype=f"S{KEY_BYTES}")
-    yield from check_ledger(manifest, outcomes, names, np.frombuffer(facts.keys, dtype=f"S{KEY_BYTES}"))
+        outcomes.update({entry["values"]: entry["counts"] for entry in pc.value_counts(table["outcome"]).to_pylist()})
+        exported += b"".join(digest_of(image_id)[:KEY_BYTES] for image_id in ids)
+    yield from check_ledger_sums(manifest, outcomes)
+    if facts.keys is not None:
+        yield from check_ledger_names(bytes(exported), facts.keys)
