@@ -70,12 +70,14 @@ def _settings_there(export: Path, work: Work) -> Mapping[str, Any] | None:
         if not is_ours(manifest) or manifest.part_of is not None:
             raise BuildError(f"{export} holds an export that was not built here; choose another output")
         return settings_of(manifest)
-    if work.settings.exists():
-        known: dict[str, Any] = json.loads(work.settings.read_bytes())
-        return known
-    if export.exists() and (not export.is_dir() or any(export.iterdir())):
+    if not export.exists() or (export.is_dir() and not any(export.iterdir())):
+        return None
+    if not work.settings.exists():
         raise BuildError(f"{export} exists and is no export; choose another output, or an empty folder")
-    return None
+    if not any(export.glob("buckets/*/*.tar")):  # begun, and nothing done yet that other settings would undo
+        return None
+    known: dict[str, Any] = json.loads(work.settings.read_bytes())
+    return known
 
 
 def clear(export: Path, work: Work) -> None:

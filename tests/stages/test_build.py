@@ -203,6 +203,14 @@ def test_other_settings_are_refused_unless_overwriting(photos: Path, tmp_path: P
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
+def test_a_deleted_export_binds_nobody(photos: Path, tmp_path: Path) -> None:
+    build([str(photos)], tmp_path / "out", config())
+    shutil.rmtree(tmp_path / "out")
+    build([str(photos)], tmp_path / "out", config(quality=80))
+    build([str(photos)], tmp_path / "fresh", config(quality=80))
+    assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
+
+
 def test_refusals_write_nothing(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
