@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.hub.loopback import LoopbackHub, serving
 
 # Read by datasets and huggingface_hub when they are imported, so set before any test module is.
 _CACHE = tempfile.mkdtemp(prefix="hfbucket-tests-")
@@ -34,3 +37,10 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"needs the shared photo collection at {root}")
     return root
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
+    """A Hub on the loopback; tests/hub/client.py says how to use it."""
+    with serving(tmp_path / "hub") as running:
+        yield running
