@@ -70,7 +70,7 @@ def _open(ref: ShardRef, open_remote: OpenRemote) -> BinaryIO:
 
 def _members(file: BinaryIO, ref: ShardRef, image: bool) -> Iterator[tuple[str, bytes]]:
     """Yield name and data of the members from where the file stands to `ref.stop` or the end of the archive."""
-    read, position = file.read, ref.start
+    read, position = _reader(file, ref), ref.start
     while position != ref.stop:
         block = read(BLOCK)
         if len(block) < BLOCK:
@@ -89,9 +89,23 @@ def _members(file: BinaryIO, ref: ShardRef, image: bool) -> Iterator[tuple[str, 
             read(padded - size)
         else:
             data = b""
-            _skip(file, padded)
+            _skip(file, ref, padded)
         position += BLOCK + padded
         yield name, data
+
+
+def _reader(file: BinaryIO, ref: ShardRef) -> Callable[[int], bytes]:
+    """Return a function that reads so many bytes, fewer at the end only; streams from a server give what has come."""
+    if "://" not in ref.url:
+        return file.read
+
+    def read(size: int) -> bytes:
+        data = file.read(size)
+        while len(data) < size and (more := file.read(size - len(data))):
+            data += more
+        return data
+
+    return read
 
 
 def _name_and_size(block: bytes, ref: ShardRef, position: int) -> tuple[str, int]:
@@ -103,8 +117,8 @@ def _name_and_size(block: bytes, ref: ShardRef, position: int) -> tuple[str, int
         ) from error
 
 
-def _skip(file: BinaryIO, size: int) -> None:
-    if file.seekable():
+def _skip(file: BinaryIO, ref: ShardRef, size: int) -> None:
+    if "://" not in ref.url:  # what the Hub sends in one run says that it can seek, and cannot
         file.seek(size, os.SEEK_CUR)
         return
     while size > 0 and (data := file.read(min(size, _SKIP_BYTES))):

@@ -63,12 +63,14 @@ def test_streams_a_private_repository(hub: Hub, tmp_path: Path) -> None:
         """
 dataset = hfbucket.load_dataset(repo, "r64", streaming=True, token=token)
 assert keys(dataset) == expected
+without = hfbucket.load_dataset(repo, "r64", streaming=True, token=token, columns=["key", "caption"])
+assert [row["key"] for row in without] == expected
 """,
         tmp_path,
     )
     shards = [(method, path, bytes_) for method, path, bytes_ in hub.requests if path.endswith(".tar")]
     # Each shard is one response, read from its start to its end, of the commit the branch stood at.
-    assert [bytes_ for _, _, bytes_ in shards] == [None] * 4
+    assert [bytes_ for _, _, bytes_ in shards] == [None] * 8
     assert all(method == "GET" and COMMITS["main"] in path and "/buckets/r64_" in path for method, path, _ in shards)
 
 
