@@ -55,7 +55,7 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 @dataclass(kw_only=True)
 class Call:
-    """One request. `user`: whose token came along, if any. Names of `headers` are in lower case; the body is read once."""
+    """One request. `user`: whose token came along, if any; names of `headers` are lower case; the body is read once."""
 
     hub: LoopbackHub
     method: str

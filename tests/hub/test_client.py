@@ -17,6 +17,7 @@ api, home = HfApi(), Path(os.environ["HF_HOME"])
 repo = dict(repo_id="me/name", repo_type="dataset")
 """
 
+
 def test_commits_and_listings(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.page_size = 2
     run_python(hub, IMPORTS + """
@@ -112,13 +113,16 @@ with fsspec.open(f"hf://{shard}") as file:
 def test_who_may_what(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.create("me/name", private=True)
     hub.create("other/name")
-    code = IMPORTS + """
+    code = (
+        IMPORTS
+        + """
 try:
     print(api.dataset_info(sys.argv[1]).sha)
     api.create_commit(sys.argv[1], [Add("x", b"x")], commit_message="x", repo_type="dataset")
 except huggingface_hub.errors.HfHubHTTPError as error:
     print(type(error).__name__, error.response.status_code)
 """
+    )
 
     def said(repo_id: str, token: str | None) -> str:
         return run_python(hub, code, tmp_path / "home", repo_id, token=token).stdout.splitlines()[-1]
