@@ -45,6 +45,8 @@ def _text(answer: Answer) -> str:
     ]
     if answer.detail:
         lines.append(f"  detail   {printable(answer.detail)}")
+    if answer.explain:
+        lines.append(f"  more     {printable(answer.explain)}")
     place = answer.placed
     if place is not None:
         variant = f" ({printable(place.caption_variant)})" if place.caption_variant else ""

@@ -34,7 +34,7 @@ Depth = Literal["structure", "quick", "full"]
 DEPTHS: Final = get_args(Depth)
 
 _MAX_PIXELS: Final = 178_000_000
-_IN_PROCESS_BYTES: Final = 32_000_000
+_IN_PROCESS_BYTES: Final[dict[Depth, int]] = {"structure": 0, "quick": 1_000_000_000, "full": 32_000_000}
 """Below this, starting processes takes longer than the work."""
 
 
@@ -176,8 +176,12 @@ class _Verification:
         for table in self._manifest.samples:
             if not self._present(table.file):
                 continue
-            with viewed(self._url, table.file) as view:
-                actual = hashlib.sha256(view).hexdigest()
+            try:
+                with viewed(self._url, table.file) as view:
+                    actual = hashlib.sha256(view).hexdigest()
+            except OSError as error:
+                yield problem("missing", f"cannot be read: {error.strerror or error}", file=table.file)
+                continue
             if actual == table.sha256:
                 self._intact_tables.append(table.file)
             else:
@@ -190,7 +194,7 @@ class _Verification:
     def _in_shards(self, facts: TableFacts) -> Iterator[Problem]:
         tasks = [self._task(bucket_id, shard, facts) for bucket_id, shard in self._shards if self._present(shard.file)]
         total_bytes = sum(self._files[task.shard.file].size_bytes for task in tasks)
-        workers = self._workers if total_bytes > _IN_PROCESS_BYTES else 1
+        workers = self._workers if total_bytes > _IN_PROCESS_BYTES[self._depth] else 1
         results: dict[str, ShardResult] = {}
         self._on_event(Progress(stage="verify", done=0, total=len(tasks), unit="shards"))
         for task, result in map_tasks(check_shard, tasks, workers=workers):
@@ -235,10 +239,12 @@ class _Verification:
     def _card(self) -> Iterator[Problem]:
         if not self._present(CARD):
             return
-        with viewed(self._url, CARD) as view:
-            data = bytes(view)
         try:
-            text = data.decode("utf-8")
+            with viewed(self._url, CARD) as view:
+                text = bytes(view).decode("utf-8")
+        except OSError as error:
+            yield problem("card", f"cannot be read: {error.strerror or error}", file=CARD)
+            return
         except UnicodeDecodeError as error:
             yield problem("card", f"must be UTF-8: {error.reason} at byte {error.start}", file=CARD)
             return

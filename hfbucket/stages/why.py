@@ -42,6 +42,7 @@ MEANINGS: Final = {
 """What each outcome means for one image."""
 
 _SUGGESTIONS: Final = 3
+_BY_SIZE: Final = ("skipped_too_small", "skipped_too_cropped")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +84,8 @@ class Answer:
     detail: str | None
     #: Of exported images.
     placed: Placed | None = None
+    #: A command that shows more: every bucket's score for the size of an image that none took.
+    explain: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,12 +138,23 @@ def left_out(export: str | os.PathLike[str], reason: str, *, limit: int | None =
     for rows in tables.ledger("outcome", reason):
         total += rows.num_rows
         wanted = rows if limit is None else rows.slice(0, max(0, limit - len(answers)))
-        answers += [_left_out(row) for row in wanted.to_pylist()]
+        answers += [tables.answer(row) for row in wanted.to_pylist()]
     return LeftOut(reason=reason, total=total, answers=tuple(answers))
 
 
-def _left_out(row: dict[str, Any], placed: Placed | None = None) -> Answer:
-    return Answer(**row, key=key_of(digest_of(row["image_id"])), placed=placed)
+def _explain(manifest: Manifest, detail: str | None) -> str | None:
+    """Return the command that explains a size with the export's settings; None where the detail is no size.
+
+    A proto table from a file has no name in the manifest: then the user has to add it.
+    """
+    if detail is None or not re.fullmatch(r"[1-9]\d*x[1-9]\d*", detail):
+        return None
+    flags = [f"--base {base}" for base in manifest.base_resolutions]
+    stated = {"divisible": manifest.divisible, **manifest.bucket_rule}
+    for name, default in (("divisible", 32), ("metric", "min-crop"), ("max_crop", "1")):
+        if stated[name] not in (None, default):
+            flags.append(f"--{name.replace('_', '-')} {stated[name]}")
+    return " ".join(["hfbucket explain", detail, *flags])
 
 
 class _Tables:
@@ -170,9 +184,14 @@ class _Tables:
         placed = self._placed(column, value)
         if not self._ledger:
             exported = {"image_id": value, "outcome": OUTCOMES[0], "detail": None}
-            return () if placed is None else (_left_out(exported, placed),)
+            return () if placed is None else (self.answer(exported, placed),)
         rows = [row for table in self.ledger(column, value) for row in table.to_pylist()]
-        return tuple(_left_out(row, placed if row["outcome"] == OUTCOMES[0] else None) for row in rows)
+        return tuple(self.answer(row, placed if row["outcome"] == OUTCOMES[0] else None) for row in rows)
+
+    def answer(self, row: dict[str, Any], placed: Placed | None = None) -> Answer:
+        """Return the answer that a row of the ledger gives."""
+        explain = _explain(self._manifest, row["detail"]) if row["outcome"] in _BY_SIZE else None
+        return Answer(**row, key=key_of(digest_of(row["image_id"])), placed=placed, explain=explain)
 
     def id_of_key(self, key: str) -> str | None:
         """Return the image_id that has a key: from the samples, else by hashing every id of the ledger."""

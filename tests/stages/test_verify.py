@@ -8,7 +8,7 @@ import json
 import random
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ import pytest
 from hfbucket.core.manifest_json import from_dict, seal, to_dict
 from hfbucket.core.problems import Problem, capped, problem
 from hfbucket.errors import ConfigError, FormatError
-from hfbucket.io import ustar
+from hfbucket.io import store, ustar
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.stages.verify import DEPTHS, Depth, verify
 from tests.factories import make_export, make_foreign_export, reseal, tar_header
@@ -67,11 +67,26 @@ def test_results_do_not_depend_on_workers(tmp_path: Path, monkeypatch: pytest.Mo
     small(tmp_path)
     flip(tmp_path / SQUARE, 700)
     flip(tmp_path / WIDE, 800)
-    monkeypatch.setattr("hfbucket.stages.verify._IN_PROCESS_BYTES", 0)
+    monkeypatch.setattr("hfbucket.stages.verify._IN_PROCESS_BYTES", {"full": 0})
     events: list[object] = []
     two = verify(tmp_path, workers=2, on_event=events.append)
     assert two == verify(tmp_path, workers=1)
     assert len(events) == 5  # one before the first of four shards
+
+
+def test_what_cannot_be_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small(tmp_path)
+    whole = store.open_seekable
+
+    def refuse(url: str) -> BinaryIO:
+        if url.endswith((SQUARE, TABLE, CARD)):
+            raise PermissionError(13, "Permission denied", url)
+        return whole(url)
+
+    monkeypatch.setattr(store, "open_seekable", refuse)
+    report = verify(tmp_path)
+    assert found(report) == {("missing", SQUARE, None), ("missing", TABLE, None), ("card", CARD, None)}
+    assert {item.message for item in report.problems} == {"cannot be read: Permission denied"}
 
 
 def test_no_export_at_all(tmp_path: Path) -> None:

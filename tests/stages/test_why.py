@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from hfbucket import schemas
+from hfbucket.cli.main import main
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.stages.why import MEANINGS, left_out, why
-from tests.factories import make_foreign_export
+from tests.factories import make_foreign_export, reseal
 from tests.mutations import BROKEN_ID, KEY, LEDGER, SQUARE, TABLE, key_of, small
 
 
@@ -48,6 +49,17 @@ def test_an_image_that_was_left_out(tmp_path: Path, name: str, outcome: str, det
     small(tmp_path)
     (answer,) = why(tmp_path, name)
     assert (answer.outcome, answer.detail, answer.placed) == (outcome, detail, None)
+
+
+def test_a_size_can_be_explained(tmp_path: Path) -> None:
+    manifest = small(tmp_path)
+    assert why(tmp_path, "drawn/tiny-0.png")[0].explain == "hfbucket explain 20x30 --base 64"
+    assert why(tmp_path, "drawn/broken.jpg")[0].explain is None
+    rule = {**manifest.bucket_rule, "metric": "nearest-log", "max_crop": "0.1"}
+    reseal(tmp_path, divisible=8, bucket_rule=rule)
+    command = why(tmp_path, "drawn/tiny-0.png")[0].explain
+    assert command == "hfbucket explain 20x30 --base 64 --divisible 8 --metric nearest-log --max-crop 0.1"
+    assert main(command.split()[1:]) == 0
 
 
 def test_two_inputs_of_one_id(tmp_path: Path) -> None:
