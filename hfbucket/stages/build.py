@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from hfbucket.config import Config
+from hfbucket.core.card_numbers import size
 from hfbucket.core.card_words import Words
 from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.hashing import canonical_json, sha256_of
@@ -131,7 +132,7 @@ def _announce(plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTas
     images, size_bytes = (sum(getattr(task, name) for task in pending) for name in ("samples", "planned_bytes"))
     done = f", {len(tasks) - len(pending):,} are there already" if len(pending) < len(tasks) else ""
     text = f"plan {plan.plan_id}: {len(pending):,} of {len(tasks):,} shards to write{done}"
-    on_event(Notice(level="info", text=f"{text}; {images:,} images, about {size_bytes / 1e6:,.0f} MB"))
+    on_event(Notice(level="info", text=f"{text}; {images:,} images, about {size(size_bytes)}"))
 
 
 def _check_plan(index: Index, plan: Plan, config: Config) -> None:
@@ -164,7 +165,7 @@ def _write_pending(
     spool_units(index, np.concatenate(rows), job.work.spool, job.config, on_event=on_event)
     needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(job.export).free
     if needed > free:
-        text = f"about {needed / 1e9:,.1f} GB are to be written, {job.export} has {free / 1e9:,.1f} GB free"
+        text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"
         on_event(Notice(level="warning", text=text))
     counts = [task.samples for task in pending]
     done = sum(task.samples for task in tasks) - sum(counts)

@@ -37,15 +37,16 @@ _HOPELESS: Final = {
 
 def failure_of(task: object, error: Exception) -> Failure:
     """Return what a task says about an error that ended it."""
-    number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, FileNotFoundError):  # stores of fsspec raise it without a number
-        number = errno.ENOENT
-    if number in _HOPELESS:
-        name = getattr(error, "filename", None) or error
-        return Failure(task=task, reason=f"{_HOPELESS[number]}: {name}", final=True)
+    if isinstance(error, OSError):
+        # Stores of fsspec raise FileNotFoundError without a number, with the place as its text.
+        number = errno.ENOENT if isinstance(error, FileNotFoundError) else error.errno
+        place = error.filename if error.errno else str(error)
+        words = _HOPELESS.get(number or 0)
+        reason = str(error) if words is None else f"{words}: {place}" if place else words
+        return Failure(task=task, reason=reason, final=words is not None)
     if isinstance(error, MemoryError):
         return Failure(task=task, reason="memory ran out: use fewer --workers, or a lower --max-pixels")
-    return Failure(task=task, reason=str(error), final=not isinstance(error, OSError))
+    return Failure(task=task, reason=str(error), final=True)
 
 
 def run_rounds(
@@ -73,7 +74,7 @@ def run_rounds(
     counter = _Counter(stage, done, done + sum(counts), on_event)
     left = list(range(len(tasks)))
     for attempt in range(_ROUNDS):
-        failures = _run_round(function, [tasks[n] for n in left], [counts[n] for n in left], workers, counter)
+        failures = _run_round(function, [tasks[n] for n in left], [counts[n] for n in left], name, workers, counter)
         if not failures:
             return
         left = [left[n] for n in sorted(failures)]
@@ -85,7 +86,12 @@ def run_rounds(
 
 
 def _run_round(
-    function: Callable[[T], object], tasks: Sequence[T], counts: Sequence[int], workers: int, counter: _Counter
+    function: Callable[[T], object],
+    tasks: Sequence[T],
+    counts: Sequence[int],
+    name: Callable[[T], str],
+    workers: int,
+    counter: _Counter,
 ) -> dict[int, Failure]:
     """Run tasks once; return those that failed, by number.
 
@@ -98,7 +104,7 @@ def _run_round(
         if not isinstance(result, Failure):
             counter.finish(task, counts[number_of[id(task)]])
         elif result.final:
-            raise BuildError(f"{result.reason}; {GO_ON}")
+            raise BuildError(f"{name(task)}: {result.reason}; {GO_ON}")
         else:
             counter.drop(task)
             failures[number_of[id(task)]] = result

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from hfbucket.config import Config
+from hfbucket.core.card_numbers import size
 from hfbucket.core.events import Notice, OnEvent
 from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
@@ -87,7 +88,7 @@ def spool_units(index: Index, positions: Int64s, spool: Path, config: Config, *,
     spool.mkdir(parents=True, exist_ok=True)
     text = (
         f"{images:,} images of {len(tasks):,} files that cannot be read at random are copied to {spool} first: "
-        f"{size_bytes / 1e6:,.0f} MB, removed when the export is complete"
+        f"{size(size_bytes)}, removed when the export is complete"
     )
     on_event(Notice(level="info", text=text))
     if shutil.disk_usage(spool).free < size_bytes:
