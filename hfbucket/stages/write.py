@@ -68,8 +68,8 @@ def _write(task: ShardTask) -> None:
     rejected: list[Rejected] = []
     notes: Counter[str] = Counter()
     with SourceReader(units, job.work.spool) as sources, ShardWriter(path) as shard:
-        for done, row in enumerate(_task_rows(job.work.tasks, task.row_group), start=1):
-            source = sources.read(row)
+        planned = _task_rows(job.work.tasks, task.row_group)
+        for done, (row, source) in enumerate(sources.read_all(planned), start=1):
             try:
                 image = make_image(source, row, task.bucket, job.config)
             except SampleError as error:
