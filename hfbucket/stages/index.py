@@ -24,7 +24,7 @@ from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
 from hfbucket.sources import SOURCES, Listing
 from hfbucket.sources.detect import resolve
 
-_INDEX_VERSION: Final = 1
+_INDEX_VERSION: Final = 2
 """Raised whenever a scan gives other rows for the same bytes and settings."""
 
 _DECODERS: Final = ("pillow", "pillow-heif", "pillow-jxl-plugin")

@@ -1,8 +1,8 @@
 """Kills builds with SIGKILL at every change they make to the disk, one after another, and finishes them.
 
-Run as a script: `kill_everywhere.py SOURCE FOLDER STEP OFFSET`. A small process without threads forks one child per
-build, so each kill is a real one and costs no start of an interpreter. Prints how many places there were to kill at;
-fails where a continued build differs from an undisturbed one.
+Run as a script: `kill_everywhere.py SOURCE FOLDER IMAGE_MODE STEP OFFSET`. A small process without threads forks one
+child per build, so each kill is a real one and costs no start of an interpreter. Prints how many places there were to
+kill at; fails where a continued build differs from an undisturbed one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.stages.pictures import tree
 CHANGES = ("replace", "unlink", "mkdir", "rmdir", "fsync")
 """Functions of os that a kill comes just before: names appear and vanish, data reach the disk."""
 
-CONFIG = Config(base=(128, 64), max_shard_samples=3, workers=1)
+CONFIG = Config(base=(128, 64), image_mode=sys.argv[3], max_shard_samples=3, workers=1)  # type: ignore[arg-type]
 
 
 def build_in_child(source: Path, export: Path, kill_at: int, counter: Path) -> int:
@@ -60,7 +60,7 @@ def die_at(number: int) -> list[None]:
 
 def main() -> None:
     """Kill and continue, everywhere."""
-    source, folder, step, offset = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    source, folder, step, offset = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[4]), int(sys.argv[5])
     counter = folder / "count"
     for name in ("first", "whole"):  # the first also scans; what is killed finds the index in the cache
         assert build_in_child(source, folder / name, 0, counter) == 0
