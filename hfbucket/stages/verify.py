@@ -24,7 +24,7 @@ from hfbucket.io import store
 from hfbucket.io.cards import card_problems, render_card
 from hfbucket.io.export_files import ExportFile, list_files, viewed
 from hfbucket.io.images.encode import versions
-from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.manifest_file import manifest_bytes, read_manifest
 from hfbucket.stages.verify_shard import ShardResult, ShardTask, check_shard
 from hfbucket.stages.verify_tables import TableFacts, check_ledger_files, check_sample_tables
 
@@ -255,6 +255,10 @@ class _Verification:
             yield from _difference(text, render_card(self._manifest))
 
     def _notes(self) -> Iterator[str]:
+        with viewed(self._url, MANIFEST) as view:
+            as_written = bytes(view) == manifest_bytes(self._given)
+        if self._ours and not as_written:
+            yield "manifest.json says the same in other bytes than were written: an editor or a damaged blank"
         generator = self._manifest.generator
         if not self._ours or generator is None or self._manifest.image_mode != "reencode_jpeg":
             return

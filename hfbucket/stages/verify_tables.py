@@ -85,13 +85,35 @@ def _read(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> 
     """Return columns of a Parquet file, every page checked by its checksum.
 
     Raises:
-        ValueError: its schema is another one.
+        ValueError: its schema or its statistics are others.
         OSError, ArrowException: it is damaged.
     """
     with open_file(export, file) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
         if not parquet.schema_arrow.remove_metadata().equals(schema):
             raise ValueError(f"columns must be {', '.join(schema.names)} with their types")
-        return parquet.read(columns=list(columns)).select(list(columns))
+        table = parquet.read(columns=list(columns)).select(list(columns))
+        _check_statistics(parquet, table)
+        return table
+
+
+def _check_statistics(parquet: pq.ParquetFile, table: pa.Table) -> None:
+    """Compare what the footer says of every row group's texts with the texts: readers skip row groups by it.
+
+    Raises:
+        ValueError: they differ.
+    """
+    texts = {field.name for field in table.schema if field.type == pa.string()}
+    start = 0
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        for leaf in map(group.column, range(group.num_columns)):
+            name, stated = leaf.path_in_schema, leaf.statistics
+            if name not in texts or stated is None or not stated.has_min_max:
+                continue
+            actual = pc.min_max(table.column(name).slice(start, group.num_rows)).as_py()
+            if (stated.min, stated.max) != (actual["min"], actual["max"]):
+                raise ValueError(f"the footer says other limits of {name} in row group {number} than it has")
+        start += group.num_rows
 
 
 def _count(totals: dict[str, Any], table: pa.Table) -> None:

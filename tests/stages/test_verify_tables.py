@@ -27,6 +27,7 @@ from tests.mutations import (
     Found,
     append,
     edited,
+    flip,
     found,
     key_of,
     small,
@@ -110,6 +111,15 @@ def test_ledger(tmp_path: Path, change: Change, words: set[str]) -> None:
     assert len(report.problems) == len(words)
     for text in words:
         assert any(text in item.message for item in report.problems), text
+
+
+def test_limits_in_the_ledger_s_footer(tmp_path: Path) -> None:
+    """Readers skip rows by them, so `why` would not find an image."""
+    small(tmp_path)
+    flip(tmp_path / LEDGER, (tmp_path / LEDGER).read_bytes().rindex(b"drawn/broken.jpg") + 6)
+    report = verify(tmp_path)
+    assert found(report) == {("ledger", LEDGER, None)}
+    assert "other limits of image_id in row group 0" in report.problems[0].message
 
 
 def test_an_export_without_ledger_lacks_it(tmp_path: Path) -> None:
