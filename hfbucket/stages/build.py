@@ -167,6 +167,9 @@ def _write_pending(
     if needed > free:
         text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"
         on_event(Notice(level="warning", text=text))
+    pending = sorted(
+        pending, key=lambda task: -task.planned_bytes
+    )  # the longest first: no core waits for it at the end
     counts = [task.samples for task in pending]
     done = sum(task.samples for task in tasks) - sum(counts)
     run_rounds(

@@ -88,17 +88,19 @@ def write_samples(
 def write_ledger(export: Path, index: Index, plan: Plan, rejected: Iterable[Rejected]) -> tuple[SampleTable, ...]:
     """Write the ledger: every input in source order with its outcome; return its files."""
     later = {entry.image_id: entry for entry in rejected}
+    later_ids = pa.array(list(later), pa.string())
     pieces = index.groups("image_id", "detail", "width", "height")
-    return _write_parts(export, "ledger", LEDGER, (_ledger_rows(piece, start, plan, later) for start, piece in pieces))
+    rows = (_ledger_rows(piece, start, plan, later, later_ids) for start, piece in pieces)
+    return _write_parts(export, "ledger", LEDGER, rows)
 
 
-def _ledger_rows(piece: pa.Table, start: int, plan: Plan, later: dict[str, Rejected]) -> pa.Table:
+def _ledger_rows(piece: pa.Table, start: int, plan: Plan, later: dict[str, Rejected], later_ids: pa.Array) -> pa.Table:
     codes = plan.outcome[start : start + piece.num_rows].copy()
     detail = _size_details(piece, codes)
     texts: list[str | None] | None = None
     if later:
         ids = piece["image_id"].combine_chunks()
-        hit = pc.is_in(ids, value_set=pa.array(list(later), pa.string())).to_numpy(zero_copy_only=False)
+        hit = pc.is_in(ids, value_set=later_ids).to_numpy(zero_copy_only=False)
         for row in np.flatnonzero(hit & (codes == EXPORTED)).tolist():
             entry = later[ids[row].as_py()]
             codes[row] = CODE[entry.outcome]
