@@ -31,6 +31,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "hash": _REBUILD,
     "tar": _REBUILD,
     "members": _REPORT,
+    "order": _REPORT,
     "key": _REPORT,
     "duplicate_key": _REPORT,
     "count": _REBUILD,

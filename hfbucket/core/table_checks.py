@@ -107,26 +107,32 @@ def _utf8(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.binary())
 
 
-def check_totals(manifest: Manifest, totals: Mapping[str, Any]) -> Iterator[Problem]:
+def check_totals(
+    manifest: Manifest, modes: Counter[str], variants: Counter[str], ok: Counter[str], statistics: Statistics
+) -> Iterator[Problem]:
     """Yield where the manifest counts other than the sample tables.
 
     Args:
-        totals: `modes`, `variants`: how many samples have each; `statistics`: of all samples.
+        modes: samples of each image mode.
+        variants: samples for which each caption variant was selected.
+        ok: samples that have a caption of each variant.
     """
-    statistics = totals["statistics"]
-    if isinstance(statistics, Statistics) and statistics.to_dict() != manifest.statistics:
+    if statistics.to_dict() != manifest.statistics:
         yield problem("statistics", f"statistics must be {json.dumps(statistics.to_dict())[:200]}… by the samples")
     for variant in manifest.captions.variants:
-        if totals["variants"][variant.name] != variant.images_selected:
-            counts = f"{variant.images_selected} images, the samples have {totals['variants'][variant.name]}"
-            yield problem("sums", f"captions: variant {variant.name!r} is selected for {counts}")
-    unknown = totals["variants"].keys() - {variant.name for variant in manifest.captions.variants} - {None}
+        for name, stated, counts in (
+            ("images_selected", variant.images_selected, variants),
+            ("images_with_ok_caption", variant.images_with_ok_caption, ok),
+        ):
+            if counts[variant.name] != stated:
+                message = f"captions: {name} of variant {variant.name!r} is {stated}, of samples {counts[variant.name]}"
+                yield problem("sums", message)
+    unknown = (variants.keys() | ok.keys()) - {variant.name for variant in manifest.captions.variants}
     if unknown:
         yield problem("sums", f"captions lack the variants {', '.join(sorted(unknown))} that samples have")
-    reencoded = totals["modes"]["reencode_jpeg"]
     stated = manifest.reencoded_in_passthrough or 0
-    if manifest.image_mode == "passthrough_jpeg" and reencoded != stated:
-        yield problem("sums", f"reencoded_in_passthrough is {stated}, the samples have {reencoded}")
+    if manifest.image_mode == "passthrough_jpeg" and modes["reencode_jpeg"] != stated:
+        yield problem("sums", f"reencoded_in_passthrough is {stated}, the samples have {modes['reencode_jpeg']}")
 
 
 def misplaced(manifest: Manifest, table: pa.Table) -> Iterator[Problem]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbucket.core.keys import digest_of
+from hfbucket.core.layout_checks import LAYOUT_COLUMNS, check_cuts, check_member_order, planned_bytes
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.core.problems import Problem, problem
@@ -29,6 +32,8 @@ from hfbucket.core.table_checks import (
 from hfbucket.io.export_files import open_file
 from hfbucket.schemas import LEDGER, SAMPLES
 
+_COLUMNS: Final = tuple(dict.fromkeys((*TOTALS_COLUMNS, *LAYOUT_COLUMNS, "key", "jpg_offset", "captions")))
+
 __all__ = ["TableFacts", "check_ledger_files", "check_sample_tables"]
 
 _BROKEN = (OSError, pa.ArrowException, ValueError)
@@ -43,11 +48,48 @@ class TableFacts:
     tables_of_shard: dict[str, list[str]] = field(default_factory=dict)
     #: 16 bytes for each sample, by the sample tables; None where they are not whole.
     keys: bytes | None = None
+    #: Of each sample, a place in `shards`.
+    shard_of_row: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    shards: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the sample tables add up to."""
+
+    #: Samples by their own image mode, and by the caption variant that was selected.
+    modes: Counter[str] = field(default_factory=Counter)
+    variants: Counter[str] = field(default_factory=Counter)
+    #: Samples that have a caption of each variant.
+    ok: Counter[str] = field(default_factory=Counter)
+    #: By shard.
+    samples: Counter[str] = field(default_factory=Counter)
+    planned_bytes: Counter[str] = field(default_factory=Counter)
+    statistics: Statistics = field(default_factory=lambda: sample_statistics(SAMPLES.empty_table()))
+
+    def add(self, table: pa.Table, image_mode: str | None) -> None:
+        """Take the samples of one table."""
+        self.modes.update(_counted(table.column("image_mode")))
+        self.variants.update(_counted(table.column("caption_variant")))
+        self.samples.update(_counted(table.column("shard")))
+        entries = pc.list_flatten(table.column("captions"))
+        texts = pc.struct_field(entries, "text")
+        blank = pc.or_(pc.equal(pc.utf8_length(texts), 0), pc.utf8_is_space(texts))
+        written = pc.fill_null(pc.invert(blank), False)
+        self.ok.update(_counted(pc.struct_field(entries, "variant").filter(written)))
+        planned = pa.table({"shard": table.column("shard"), "bytes": planned_bytes(table, image_mode)})
+        sums = planned.group_by("shard").aggregate([("bytes", "sum")])
+        self.planned_bytes.update(dict(zip(*(sums[name].to_pylist() for name in ("shard", "bytes_sum")), strict=True)))
+        self.statistics += sample_statistics(table)
+
+
+def _counted(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist() if entry["values"]}
 
 
 def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
     """Yield what is wrong with the sample tables as a whole, and note which of them holds which shard."""
-    totals: dict[str, Any] = {"modes": Counter(), "variants": Counter(), "statistics": None}
+    totals = Totals()
     complete = len(files) == len(manifest.samples)
     rows = {table.file: table.rows for table in manifest.samples}
     shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
@@ -55,7 +97,7 @@ def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], f
     last = ""
     for file in files:
         try:
-            table = _read(export, file, SAMPLES, (*TOTALS_COLUMNS, "key", "jpg_offset"))
+            table = _read(export, file, SAMPLES, _COLUMNS)
             keys += b"".join(map(key_bytes, table.column("key").to_pylist()))
         except _BROKEN as error:
             complete = False
@@ -70,15 +112,17 @@ def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], f
         last = names[-1] if names else last
         for name in names:
             facts.tables_of_shard.setdefault(name, []).append(file)
+        _note_shards(facts, table.column("shard"))
         for name in sorted(set(names) - shards):
             yield problem("samples", f"has rows of {name}, which the manifest does not name", file=file)
         yield from misplaced(manifest, table)
-        _count(totals, table)
+        totals.add(table, manifest.image_mode)
     for name in sorted(shards - facts.tables_of_shard.keys()) if complete else ():
         yield problem("samples", "the sample tables have no row of it", file=name)
     if complete:
         facts.keys = bytes(keys)
-        yield from check_totals(manifest, totals)
+        yield from check_totals(manifest, totals.modes, totals.variants, totals.ok, totals.statistics)
+        yield from check_cuts(manifest, totals.planned_bytes, totals.samples)
 
 
 def _read(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
@@ -116,12 +160,13 @@ def _check_statistics(parquet: pq.ParquetFile, table: pa.Table) -> None:
         start += group.num_rows
 
 
-def _count(totals: dict[str, Any], table: pa.Table) -> None:
-    for name, column in (("modes", "image_mode"), ("variants", "caption_variant")):
-        for entry in pc.value_counts(table.column(column)).to_pylist():
-            totals[name][entry["values"]] += entry["counts"]
-    statistics: Statistics = sample_statistics(table)
-    totals["statistics"] = statistics if totals["statistics"] is None else totals["statistics"] + statistics
+def _note_shards(facts: TableFacts, column: pa.ChunkedArray) -> None:
+    numbers = {name: place for place, name in enumerate(facts.shards)}
+    encoded = column.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    places = [numbers.setdefault(name, len(numbers)) for name in names]
+    facts.shards = list(numbers)
+    facts.shard_of_row.append(np.asarray(places, dtype=np.int32)[encoded.indices.to_numpy()])
 
 
 def check_ledger_files(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
@@ -140,3 +185,5 @@ def check_ledger_files(export: str, manifest: Manifest, files: Sequence[str], fa
     yield from check_ledger_sums(manifest, outcomes)
     if facts.keys is not None:
         yield from check_ledger_names(bytes(exported), facts.keys)
+        shard_of_row = np.concatenate(facts.shard_of_row)
+        yield from check_member_order(manifest, facts.keys, shard_of_row, facts.shards, bytes(exported))

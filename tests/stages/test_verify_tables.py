@@ -21,7 +21,9 @@ from tests.mutations import (
     KEY,
     LEDGER,
     SQUARE,
+    SQUARE_2,
     TABLE,
+    WIDE,
     WIDE_2,
     Change,
     Found,
@@ -30,6 +32,7 @@ from tests.mutations import (
     flip,
     found,
     key_of,
+    members,
     small,
 )  # fmt: skip
 
@@ -39,7 +42,10 @@ TABLE_MUTATIONS: dict[str, tuple[Callable[[pa.Table], pa.Table], Found]] = {
     "crop": (lambda t: edited(t, "crop_left", 1, 63), {("samples", SQUARE, KEY)}),
     "meta": (lambda t: edited(t, "meta", 1, "{}"), {("samples", SQUARE, KEY)}),
     "split": (lambda t: edited(t, "source_split", 1, "train"), {("samples", SQUARE, KEY)}),
-    "captions": (lambda t: edited(t, "captions", 1, []), {("samples", SQUARE, KEY)}),
+    "captions": (
+        lambda t: edited(t, "captions", 1, []),
+        {("samples", SQUARE, KEY), ("sums", "manifest.json", None)},
+    ),
     "jpeg": (lambda t: edited(t, "jpeg", 1, None), {("samples", SQUARE, KEY)}),
     "key": (
         lambda t: edited(t, "key", 1, "0" * 32),
@@ -57,7 +63,7 @@ TABLE_MUTATIONS: dict[str, tuple[Callable[[pa.Table], pa.Table], Found]] = {
     ),
     "unsorted": (
         lambda t: t.take([1, 0, *range(2, t.num_rows)]),
-        {("samples", TABLE, None), ("samples", SQUARE, FIRST)},
+        {("samples", TABLE, None), ("samples", SQUARE, FIRST), ("order", SQUARE, FIRST)},
     ),
     "another schema": (lambda t: t.drop_columns(["meta"]), {("samples", TABLE, None)}),
     "an unknown shard": (
@@ -111,6 +117,66 @@ def test_ledger(tmp_path: Path, change: Change, words: set[str]) -> None:
     assert len(report.problems) == len(words)
     for text in words:
         assert any(text in item.message for item in report.problems), text
+
+
+def test_source_order_is_the_ledger_s(tmp_path: Path) -> None:
+    small(tmp_path)
+    ledger_rows(lambda rows: [rows[1], rows[0], *rows[2:]])(tmp_path)
+    assert found(verify(tmp_path)) == {("order", SQUARE, KEY)}
+
+
+@pytest.mark.parametrize("seed", [0, 7, -1])
+def test_shuffled_order_is_the_seed_s(tmp_path: Path, seed: int) -> None:
+    """The sort key of the format's law, made here with Python's own integers."""
+    small(tmp_path)
+    reseal(tmp_path, order={"kind": "shuffle", "seed": seed})
+    expected = set()
+    for file in (SQUARE, SQUARE_2, WIDE, WIDE_2):
+        keys = [name[:32] for name, _ in members(tmp_path, file)[::3]]
+        ranks = [mixed(int(key[:16], 16) ^ mixed(seed % 2**64)) for key in keys]
+        falls = [keys[i] for i in (1, 2) if ranks[i] < ranks[i - 1]]
+        expected |= {("order", file, key) for key in falls[:1]}
+    assert expected
+    assert found(verify(tmp_path)) == expected
+
+
+def mixed(word: int) -> int:
+    word = (word + 0x9E3779B97F4A7C15) % 2**64
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    word = (word ^ word >> 27) * 0x94D049BB133111EB % 2**64
+    return word ^ word >> 31
+
+
+@pytest.mark.parametrize(
+    ("image_mode", "limit", "files"),
+    [
+        ("reencode_jpeg", 3 * (4096 + 2458), set()),  # 64 x 64 pixels at 600 bytes for 1000
+        ("reencode_jpeg", 3 * (4096 + 2458) - 1, {SQUARE, SQUARE_2}),
+        ("reencode_jpeg", 3 * (4096 + 1229) - 1, {SQUARE, SQUARE_2, WIDE, WIDE_2}),
+        ("passthrough_jpeg", 3 * 4096, {SQUARE, SQUARE_2, WIDE, WIDE_2}),
+        ("passthrough_jpeg", 100_000, set()),
+    ],
+)
+def test_shards_are_cut_by_planned_bytes(tmp_path: Path, image_mode: str, limit: int, files: set[str]) -> None:
+    small(tmp_path, image_mode=image_mode)
+    reseal(tmp_path, settings={"source_hash": True, "max_shard_size": limit})
+    assert found(verify(tmp_path)) == {("sums", file, None) for file in files}
+
+
+def test_a_single_larger_sample_stands_alone(tmp_path: Path) -> None:
+    small(tmp_path, per_shard=1)
+    reseal(tmp_path, settings={"source_hash": True, "max_shard_size": 1})
+    assert verify(tmp_path).ok
+
+
+def test_captions_that_are_there_are_counted(tmp_path: Path) -> None:
+    manifest = small(tmp_path)
+    one, two = manifest.captions.variants
+    variants = (one, replace(two, images_with_ok_caption=11))
+    reseal(tmp_path, captions=replace(manifest.captions, variants=variants))
+    report = verify(tmp_path)
+    assert found(report) == {("sums", "manifest.json", None)}
+    assert "images_with_ok_caption of variant 'text' is 11, of samples 12" in report.problems[0].message
 
 
 def test_limits_in_the_ledger_s_footer(tmp_path: Path) -> None:
