@@ -19,7 +19,7 @@ def command(export: str, config: Config, as_json: bool) -> None:
     """Change the words of EXPORT's card: only manifest.json and README.md are rewritten.
 
     What is not given stays as it is; an empty text takes a word out. Without any option the card is rendered anew.
-    Sections are Markdown files in a folder: about.md, filtering.md, source_and_license.md, limits.md.
+    Sections are Markdown files in a folder: about.md, filtering.md, source_and_license.md, limits.md, removal.md.
     """
     manifest, changed = update_card(export, read_words(config))
     data = {"export": export, "export_id": manifest.export_id, "changed": list(changed)}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
-from typing import Final
+from operator import add
+from typing import Any, Final
 
 from hfbucket.core.card import bases, images_exported
 from hfbucket.core.card_numbers import decimal, listed, number, plural, share, size
 from hfbucket.core.card_sentences import license_line
-from hfbucket.core.manifest import BucketEntry, Manifest, SourceEntry
+from hfbucket.core.manifest import BucketEntry, CaptionVariant, Manifest, SourceEntry
 from hfbucket.core.markdown import code, inline, link, table
 from hfbucket.core.outcomes import OUTCOMES
-from hfbucket.core.statistics import Spread, Statistics
+from hfbucket.core.statistics import Measure, Spread, Statistics
 from hfbucket.errors import FormatError
 
 MEANINGS: Final = {
@@ -50,7 +52,7 @@ def summary(manifest: Manifest) -> str:
         ("Buckets", number(len(filled))),
         ("Shards", f"{tars}, {size(sum(s for s in sizes if s))}" if all(sizes) else tars),
         ("Stored as", stored.get(manifest.image_mode or "", "")),
-        ("Captions", listed(cells[0] for cells in _caption_cells(manifest) if cells[1])),
+        ("Captions", listed(code(v.name) for v in _found_variants(manifest) if v.selected or v.images_selected)),
         ("Language", ", ".join(map(inline, manifest.language))),
         ("License", license_line(manifest)),
     ]
@@ -66,12 +68,19 @@ def statistics(manifest: Manifest) -> Statistics | None:
 
 
 def buckets(manifest: Manifest, base: int) -> str:
-    """Return the buckets of a base that have images, most frequent first."""
+    """Return the buckets of a base that have images, most frequent first, and below them their total."""
     filled = [(i, entry) for i, entry in manifest.buckets.items() if entry.count and entry.base_resolution == base]
     filled.sort(key=lambda item: (-item[1].count, item[0]))
     total = _images_at(manifest, base)
-    rows = [(*_bucket_cells(bucket_id, entry), share(entry.count, total)) for bucket_id, entry in filled]
-    return table(("Bucket", "Size (w x h)", "Aspect (w / h)", "Images", "Share"), rows, numbers=(1, 2, 3, 4))
+    known = statistics(manifest)
+    lost = known.crop_loss_ppm_by_bucket if known else {}
+    rows = [(*_bucket_cells(i, entry), share(entry.count, total), *_loss_cells(lost.get(i))) for i, entry in filled]
+    if len(filled) > 1:
+        losses = [lost[i] for i, _ in filled if i in lost]
+        whole = reduce(add, losses) if len(losses) == len(filled) else None
+        rows.append(("all", "", "", number(total), share(total, total), *_loss_cells(whole)))
+    header = ("Bucket", "Size (w x h)", "Aspect (w / h)", "Images", "Share", "Cropped away, mean", "Cropped away, most")
+    return table(header, rows, numbers=range(1, len(header)))
 
 
 def _bucket_cells(bucket_id: str, entry: BucketEntry) -> tuple[str, str, str, str]:
@@ -79,6 +88,13 @@ def _bucket_cells(bucket_id: str, entry: BucketEntry) -> tuple[str, str, str, st
     thousandths = (2000 * w + h) // (2 * h)
     aspect = f"{thousandths // 1000}.{thousandths % 1000:03d}"
     return code(bucket_id), f"{w}x{h}", aspect, number(entry.count)
+
+
+def _loss_cells(measure: Measure | None) -> tuple[str, str]:
+    """Return mean and largest crop loss in percent."""
+    if measure is None or not measure.images:
+        return "", ""
+    return share(measure.sum, measure.images * 1_000_000), share(measure.max, 1_000_000)
 
 
 def crop_loss(spread: Spread) -> str:
@@ -103,59 +119,76 @@ def mean_percent(spread: Spread) -> str:
     return share(spread.sum, spread.count * 1_000_000)
 
 
-def _caption_cells(manifest: Manifest) -> list[tuple[str, str, str, str, str]]:
-    """Return one row for every variant that some image has, by priority; columns as in `captions`."""
+def chosen_variants(manifest: Manifest) -> list[str]:
+    """Return the names of the variants that some image has, by priority."""
+    return [variant.name for variant in _found_variants(manifest)]
+
+
+def _found_variants(manifest: Manifest) -> list[CaptionVariant]:
     found = [variant for variant in manifest.captions.variants if variant.images_with_ok_caption]
-    return [
-        (
-            code(variant.name),
-            "yes" if variant.selected or variant.images_selected else "",
-            str(variant.priority),
-            number(variant.images_with_ok_caption),
-            number(variant.images_selected),
-        )
-        for variant in sorted(found, key=lambda variant: variant.priority)
-    ]
+    return sorted(found, key=lambda variant: variant.priority)
 
 
 def captions(manifest: Manifest) -> str:
-    """Return the caption variants, by priority."""
-    header = ("Variant", "Selected", "Priority", "Images with an ok caption", "Images selected")
-    rows = [(cells[0], cells[1] or "no", *cells[2:]) for cells in _caption_cells(manifest)]
-    return table(header, rows, numbers=(2, 3, 4))
+    """Return the caption variants that some image has, by priority: who wrote them, how many, how long."""
+    header = ("Variant", "Written by", "Prompt (sha256)", "Priority", "Images that have it", "Share", "Images that use it",
+              "Share", "Characters, mean", "Characters, most")  # fmt: skip
+    images = images_exported(manifest)
+    known = statistics(manifest)
+    measures = known.caption_characters_by_variant if known else {}
+    rows = []
+    for variant in _found_variants(manifest):
+        source = _caption_source(manifest, variant)
+        measure = measures.get(variant.name)
+        counts = (variant.images_with_ok_caption, variant.images_selected)
+        # Variants are counted over exported images in our exports; other tools may count over all they saw.
+        shares = [share(count, images) if count <= images else "" for count in counts]
+        rows.append((
+            code(variant.name), inline(str(source.get("model") or "")), code(str(source.get("prompt_sha256") or "")[:16]),
+            str(variant.priority), number(counts[0]), shares[0], number(counts[1]), shares[1],
+            number(measure.sum // measure.images) if measure else "", number(measure.max) if measure else "",
+        ))  # fmt: skip
+    return table(header, rows, numbers=range(3, len(header)))
 
 
-def caption_sources(manifest: Manifest) -> str:
-    """Return where the caption variants come from, where the manifest tells."""
-    keys = ("id", "variant", "model", "prompt_sha256")
-    rows = [[code(str(source.get(key) or "")) for key in keys] for source in manifest.caption_sources]
-    return table(("Source", "Variant", "Model", "Prompt (sha256)"), rows)
+def _caption_source(manifest: Manifest, variant: CaptionVariant) -> Mapping[str, Any]:
+    """Return what the manifest says about where a variant comes from."""
+    named = (source for source in manifest.caption_sources if source.get("id") == variant.source_id is not None)
+    own = (source for source in manifest.caption_sources if source.get("variant") == variant.name)
+    return next(named, None) or next(own, {})
 
 
 def outcomes(manifest: Manifest) -> str:
-    """Return what became of every image seen; the lines add up to the first."""
+    """Return the funnel: images seen, every reason that some were left out, and images exported."""
     summary = manifest.summary
-    known = [name for name in OUTCOMES if name != "images_exported" and summary.get(name)]
-    names = [name for name in ("images_seen", "images_exported", *known) if name in summary]
-    whole = summary.get("images_seen", 0)
-    meanings = {"images_seen": "in the sources", **MEANINGS}
-    rows = [(code(name), meanings.get(name, ""), number(summary[name]), share(summary[name], whole)) for name in names]
-    return table(("Outcome", "Meaning", "Images", "Share"), rows, numbers=(2, 3))
+    left = whole = summary.get("images_seen", 0)
+    rows = []
+    for name in ("images_seen", *OUTCOMES[1:], "images_exported"):
+        count = summary.get(name, 0)
+        if name not in summary or (name in OUTCOMES[1:] and not count):
+            continue
+        left -= count if name in OUTCOMES[1:] else 0
+        meaning = {"images_seen": "in the sources", **MEANINGS}.get(name, "")
+        rows.append((code(name), meaning, number(count), share(count, whole), number(max(left, 0))))
+    return table(("Outcome", "Meaning", "Images", "Share", "Images left"), rows, numbers=(2, 3, 4))
 
 
 def sources(manifest: Manifest) -> str:
     """Return where the images come from."""
-    header = ("Source", "Kind", "Images seen", "Size", "License", "Homepage", "Repository", "Revision", "Splits")
-    return table(header, [_source_cells(source) for source in manifest.sources], numbers=(2, 3))
+    header = ("Source", "Kind", "Images seen", "Share", "Size", "License", "Homepage", "Repository", "Revision",
+              "Splits")  # fmt: skip
+    whole = sum(source.images_seen or 0 for source in manifest.sources)
+    return table(header, [_source_cells(source, whole) for source in manifest.sources], numbers=(2, 3, 4))
 
 
-def _source_cells(source: SourceEntry) -> Sequence[str]:
+def _source_cells(source: SourceEntry, whole: int) -> Sequence[str]:
     url = source.homepage or source.url or ""
     repo = link(source.repo_id, f"https://huggingface.co/datasets/{source.repo_id}") if source.repo_id else ""
     return (
         inline(source.name),
         inline(source.kind),
         "" if source.images_seen is None else number(source.images_seen),
+        "" if source.images_seen is None or source.images_seen == whole else share(source.images_seen, whole),
         "" if source.bytes is None else size(source.bytes),
         inline(source.license or ""),
         link(url, url) if url.startswith(("https://", "http://")) else "",
@@ -166,10 +199,9 @@ def _source_cells(source: SourceEntry) -> Sequence[str]:
 
 
 def changes(manifest: Manifest) -> str:
-    """Return the changes since the export was built, oldest first; nothing where there are none."""
-    changes = [entry for entry in manifest.history if entry.what != "build"]
-    rows = [(inline(entry.created[:10]), inline(entry.what), code(entry.export_id)) for entry in changes]
-    return table(("Date", "Change", "Export"), rows)
+    """Return what became of the export since it was first built, newest first."""
+    rows = [(inline(entry.created[:10]), inline(entry.what), code(entry.export_id)) for entry in manifest.history]
+    return table(("Date", "Change", "Export"), rows[::-1])
 
 
 def _images_at(manifest: Manifest, base: int) -> int:

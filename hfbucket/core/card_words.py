@@ -16,6 +16,7 @@ SECTIONS: Final = {
     "filtering": "Filtering",
     "source_and_license": "Source and license",
     "limits": "Limits",
+    "removal": "Removal",
 }
 """Sections that people may write, by file name and key in the manifest, with their headings."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from hfbucket.core.manifest import BucketEntry, Manifest
 from hfbucket.core.manifest_json import content_sha256, to_dict
 from hfbucket.core.outcomes import CODE, OUTCOMES
 from hfbucket.core.problems import Lack, Problem, problem
-from hfbucket.core.statistics import Statistics
+from hfbucket.core.statistics import SPREADS, Statistics
 from hfbucket.errors import ConfigError, FormatError
 
 __all__ = ["check_counts", "check_foreign", "check_manifest"]
@@ -230,10 +229,15 @@ def _statistics(manifest: Manifest) -> Iterator[Problem]:
         yield problem("statistics", str(error))
         return
     exported = manifest.summary.get("images_exported", 0)
-    for name in asdict(statistics):
+    for name in SPREADS:
         count = getattr(statistics, name).count
         if count != exported:
             yield problem("statistics", f"statistics.{name} counts {count} images, {exported} are exported")
+    for bucket_id, measure in statistics.crop_loss_ppm_by_bucket.items():
+        held = manifest.buckets[bucket_id].count if bucket_id in manifest.buckets else 0
+        if measure.images != held:
+            counts = f"{measure.images} images, the bucket holds {held}"
+            yield problem("statistics", f"statistics.crop_loss_ppm_by_bucket[{bucket_id!r}] counts {counts}")
 
 
 def _local_paths(manifest: Manifest) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ Statistics of shards fold with `+` in any order to the same result, so they need
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import numpy as np
@@ -67,6 +67,20 @@ class Spread:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """One number over the images of one group."""
+
+    images: int
+    #: Of the number, over all these images.
+    sum: int
+    max: int
+
+    def __add__(self, other: Measure) -> Measure:
+        """Return the measure over the images of both."""
+        return Measure(images=self.images + other.images, sum=self.sum + other.sum, max=max(self.max, other.max))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Statistics:
     """Statistics of exported samples. The field names are the keys of the manifest's `statistics`."""
 
@@ -76,14 +90,25 @@ class Statistics:
     downscale_permille: Spread
     #: Length of the selected caption.
     caption_characters: Spread
+    #: Crop loss by bucket id, as `crop_loss_ppm`. Exports of earlier releases do not have it.
+    crop_loss_ppm_by_bucket: Mapping[str, Measure] = field(default_factory=dict)
+    #: Length of every caption that is not blank, chosen or not, by variant. Exports of earlier releases lack it, too.
+    caption_characters_by_variant: Mapping[str, Measure] = field(default_factory=dict)
 
     def __add__(self, other: Statistics) -> Statistics:
         """Return the statistics of the samples of both."""
-        return Statistics(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+        return Statistics(
+            **{name: getattr(self, name) + getattr(other, name) for name in SPREADS},
+            **{name: _added(getattr(self, name), getattr(other, name)) for name in MEASURES},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest's `statistics`: plain integers and lists."""
-        return {f.name: _spread_dict(getattr(self, f.name)) for f in fields(self)}
+        spreads = {name: _spread_dict(getattr(self, name)) for name in SPREADS}
+        return spreads | {
+            name: {group: _measure_dict(measure) for group, measure in sorted(getattr(self, name).items())}
+            for name in MEASURES
+        }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], where: str = "statistics") -> Statistics:
@@ -92,11 +117,18 @@ class Statistics:
         Raises:
             FormatError: a key is missing or of the wrong type; the message names it.
         """
-        return cls(**{f.name: _spread(value, f.name, where) for f in fields(cls)})
+        return cls(
+            **{name: _spread(value, name, where) for name in SPREADS},
+            **{name: _measures(value, name, where) for name in MEASURES},
+        )
+
+
+SPREADS: Final = ("crop_loss_ppm", "downscale_permille", "caption_characters")
+MEASURES: Final = ("crop_loss_ppm_by_bucket", "caption_characters_by_variant")
 
 
 def sample_statistics(samples: pa.Table) -> Statistics:
-    """Return the statistics of a table with (at least) the geometry and caption columns of `schemas.SAMPLES`.
+    """Return the statistics of a table with (at least) bucket_id, geometry and caption columns of `schemas.SAMPLES`.
 
     A missing caption counts as one of no characters.
     """
@@ -105,10 +137,13 @@ def sample_statistics(samples: pa.Table) -> Statistics:
     )
     downscale = _downscale_permille(source_w, source_h, resized_w, resized_h)
     characters = pc.fill_null(pc.utf8_length(samples.column("caption")), 0).to_numpy().astype(np.int64)
+    crop_loss = crop_loss_ppm(w, h, resized_w, resized_h)
     return Statistics(
-        crop_loss_ppm=spread(crop_loss_ppm(w, h, resized_w, resized_h), CROP_LOSS_BANDS_PPM),
+        crop_loss_ppm=spread(crop_loss, CROP_LOSS_BANDS_PPM),
         downscale_permille=spread(downscale, DOWNSCALE_BANDS_PERMILLE),
         caption_characters=spread(characters, CAPTION_BANDS_CHARACTERS),
+        crop_loss_ppm_by_bucket=_grouped(samples.column("bucket_id"), pa.chunked_array([pa.array(crop_loss)])),
+        caption_characters_by_variant=_by_variant(samples.column("captions")),
     )
 
 
@@ -133,6 +168,45 @@ def spread(values: Ints, up_to: Sequence[int]) -> Spread:
         sum=int(values.sum()),
         max=int(values.max(initial=0)),
     )
+
+
+def _by_variant(captions: pa.ChunkedArray) -> dict[str, Measure]:
+    """Return the length of every caption that is not blank, by variant."""
+    flat = pa.chunked_array([pc.list_flatten(chunk) for chunk in captions.chunks], captions.type.value_type)
+    texts, variants = pc.struct_field(flat, "text"), pc.struct_field(flat, "variant")
+    characters = pc.utf8_length(texts)
+    said = pc.fill_null(pc.invert(pc.or_(pc.equal(characters, 0), pc.utf8_is_space(texts))), False)
+    return _grouped(variants.filter(said), characters.filter(said))
+
+
+def _grouped(groups: pa.ChunkedArray, values: pa.ChunkedArray) -> dict[str, Measure]:
+    """Return the measure of the values of every group."""
+    found = pa.table({"group": groups, "value": values.cast(pa.int64())}).group_by("group")
+    rows = found.aggregate([("value", "count"), ("value", "sum"), ("value", "max")]).to_pylist()
+    return {
+        row["group"]: Measure(images=row["value_count"], sum=row["value_sum"], max=row["value_max"]) for row in rows
+    }
+
+
+def _added(some: Mapping[str, Measure], others: Mapping[str, Measure]) -> dict[str, Measure]:
+    both = {group: measure + others[group] for group, measure in some.items() if group in others}
+    return {**some, **others, **both}
+
+
+def _measure_dict(value: Measure) -> dict[str, int]:
+    return {"images": value.images, "max": value.max, "sum": value.sum}
+
+
+def _measures(value: Mapping[str, Any], name: str, where: str) -> dict[str, Measure]:
+    groups = value.get(name, {})
+    try:
+        return {
+            str(group): Measure(**{f.name: int(entry[f.name]) for f in fields(Measure)})
+            for group, entry in groups.items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"must hold integers under images, max and sum for every group: {error}"
+        raise FormatError(message, where=f"{where}.{name}") from error
 
 
 def _downscale_permille(source_w: Ints, source_h: Ints, resized_w: Ints, resized_h: Ints) -> Ints:

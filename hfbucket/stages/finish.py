@@ -125,7 +125,7 @@ def _manifest(built: Built, summary: dict[str, int], samples: tuple[SampleTable,
             name=name,
             selected=totals.selected[name] > 0,
             priority=priority,
-            images_with_ok_caption=totals.with_ok[name],
+            images_with_ok_caption=totals.with_ok(name),
             images_selected=totals.selected[name],
         )
         for priority, name in enumerate(config.variants)

@@ -38,9 +38,8 @@ class Totals:
     """What the samples add up to."""
 
     statistics: Statistics = field(default_factory=lambda: sample_statistics(SAMPLES.empty_table()))
-    #: Images by the caption variant that was selected, and by the variants that could have been.
+    #: Images by the caption variant that was selected.
     selected: Counter[str] = field(default_factory=Counter)
-    with_ok: Counter[str] = field(default_factory=Counter)
     #: Images by their own image_mode.
     modes: Counter[str] = field(default_factory=Counter)
 
@@ -49,13 +48,11 @@ class Totals:
         self.statistics += sample_statistics(samples)
         self.selected.update(_counted(samples["caption_variant"]))
         self.modes.update(_counted(samples["image_mode"]))
-        flat = pa.chunked_array([pc.list_flatten(chunk) for chunk in samples["captions"].chunks], _ENTRY)
-        texts, variants = pc.struct_field(flat, "text"), pc.struct_field(flat, "variant")
-        blank = pc.or_(pc.equal(pc.utf8_length(texts), 0), pc.utf8_is_space(texts))
-        self.with_ok.update(_counted(variants.filter(pc.invert(blank))))
 
-
-_ENTRY: Final = SAMPLES.field("captions").type.value_type
+    def with_ok(self, variant: str) -> int:
+        """Return how many images have a caption of this variant that is not blank, chosen or not."""
+        measure = self.statistics.caption_characters_by_variant.get(variant)
+        return measure.images if measure else 0
 
 
 def _counted(column: pa.ChunkedArray) -> dict[str, int]:

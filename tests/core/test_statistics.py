@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfbucket.core.statistics import Statistics, sample_statistics
+from hfbucket.core.statistics import SPREADS, Measure, Statistics, sample_statistics
 from hfbucket.errors import FormatError
+from hfbucket.schemas import SAMPLES
 
 Row = tuple[int, int, int, int, int, int, str | None]
 
@@ -22,8 +23,14 @@ PHOTO: Row = (576, 416, 576, 432, 4000, 3000, "a dog")
 
 def table(rows: list[Row]) -> pa.Table:
     types = [pa.int32(), pa.int32(), pa.int32(), pa.int32(), pa.int64(), pa.int64(), pa.string()]
-    schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
-    return pa.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in rows], schema=schema)
+    captions = SAMPLES.field("captions")
+    schema = pa.schema([*zip(COLUMNS, types, strict=True), pa.field("bucket_id", pa.string()), captions])
+    return pa.Table.from_pylist([named(row) for row in rows], schema=schema)
+
+
+def named(row: Row) -> dict[str, object]:
+    texts = [{"variant": "long", "text": row[6]}, {"variant": "short", "text": " "}, {"variant": "alt", "text": "ab"}]
+    return {**dict(zip(COLUMNS, row, strict=True)), "bucket_id": f"p{row[0]}x{row[1]}", "captions": texts}
 
 
 @st.composite
@@ -81,6 +88,32 @@ def test_chunks_and_slices_do_not_matter() -> None:
     rows: list[Row] = [PHOTO, (512, 512, 600, 512, 1200, 1024, None), PHOTO]
     chunked = pa.concat_tables([table(rows[:1]), table([PHOTO, *rows[1:]]).slice(1)])
     assert sample_statistics(chunked) == sample_statistics(table(rows))
+
+
+def test_measures_by_bucket_and_variant() -> None:
+    other: Row = (512, 512, 600, 512, 1200, 1024, "é" * 9)
+    statistics = sample_statistics(table([PHOTO, other, PHOTO, (*PHOTO[:6], None)]))
+    assert statistics.crop_loss_ppm_by_bucket == {
+        "p576x416": Measure(images=3, sum=3 * 37_038, max=37_038),
+        "p512x512": Measure(images=1, sum=146_667, max=146_667),
+    }
+    assert statistics.caption_characters_by_variant == {
+        "long": Measure(images=3, sum=19, max=9),
+        "alt": Measure(images=4, sum=8, max=2),
+    }
+
+
+def test_statistics_of_earlier_releases_have_no_measures() -> None:
+    value = sample_statistics(table([PHOTO])).to_dict()
+    old = {name: value[name] for name in SPREADS}
+    assert Statistics.from_dict(old).crop_loss_ppm_by_bucket == {}
+
+
+@pytest.mark.parametrize("broken", [[], {"a": 1}, {"a": {"images": 1, "sum": 1}}])
+def test_broken_measures_are_named(broken: object) -> None:
+    value = {**sample_statistics(table([PHOTO])).to_dict(), "crop_loss_ppm_by_bucket": broken}
+    with pytest.raises(FormatError, match=r"statistics\.crop_loss_ppm_by_bucket: must hold integers"):
+        Statistics.from_dict(value)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ MANIFEST_MUTATIONS: dict[str, tuple[Callable[[Manifest], dict[str, Any]], Found]
     "created is no day": (lambda m: {"created": "2026-13-01T00:00:00Z"}, {("manifest", "manifest.json", None)}),
     "a bucket's count": (
         lambda m: {"buckets": bucket(m, count=5)},
-        {("sums", "manifest.json", None), ("summary", "manifest.json", None)},
+        {(code, "manifest.json", None) for code in ("sums", "summary", "statistics")},
     ),
     "a bucket's bytes": (lambda m: {"buckets": bucket(m, bytes=5)}, {("sums", "manifest.json", None)}),
     "a bucket's scaled size": (

@@ -44,7 +44,7 @@ TABLE_MUTATIONS: dict[str, tuple[Callable[[pa.Table], pa.Table], Found]] = {
     "split": (lambda t: edited(t, "source_split", 1, "train"), {("samples", SQUARE, KEY)}),
     "captions": (
         lambda t: edited(t, "captions", 1, []),
-        {("samples", SQUARE, KEY), ("sums", "manifest.json", None)},
+        {("samples", SQUARE, KEY), ("sums", "manifest.json", None), ("statistics", "manifest.json", None)},
     ),
     "jpeg": (lambda t: edited(t, "jpeg", 1, None), {("samples", SQUARE, KEY)}),
     "key": (
