@@ -118,6 +118,7 @@ class Config:
     tag: tuple[str, ...] = words((), "further tags of the card")
     citation: str | None = words(None, "how to cite the dataset")
     sections: str | None = words(None, "folder of Markdown files that become sections of the card")
+    template: str | None = words(None, "folder of Jinja templates in the place of the card's own ones")
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -26,16 +26,15 @@ def known_limits(manifest: Manifest) -> tuple[str, ...]:
 def _left_out(manifest: Manifest) -> Iterator[str]:
     seen = manifest.summary.get("images_seen", 0)
     reasons = {
-        "skipped_too_small": "smaller than every bucket, so small pictures are missing",
+        "skipped_too_small": "smaller than every bucket. Small pictures are missing",
         "skipped_no_caption": "without a caption",
-        "skipped_too_cropped": "of a shape that no bucket comes near, so very wide or tall pictures are missing",
+        "skipped_too_cropped": "of a shape that no bucket comes near. Very wide or tall pictures are missing",
         "skipped_rare_bucket": "of a rare shape",
     }
     for name, reason in reasons.items():
         count = manifest.summary.get(name, 0)
         if count:
-            were = "image was" if count == 1 else "images were"
-            yield f"{number(count)} {were} left out as {reason} ({share(count, seen)} of those seen)."
+            yield f"{number(count)} {plural('image', count)} ({share(count, seen)} of those seen) left out: {reason}."
     largest, *lower = bases(manifest) or (0,)
     if lower:
         names = listed(str(base) for base in lower)
@@ -78,7 +77,7 @@ def _captions(manifest: Manifest) -> Iterator[str]:
 
 
 def _unchecked(manifest: Manifest) -> Iterator[str]:
-    if not manifest.summary.get("filtered"):
+    if not manifest.summary.get("filtered") and not manifest.sections.get("filtering"):
         yield "No image was left out for what it shows."
     if not manifest.summary.get("duplicates_removed"):
         yield "No image was left out as a copy of another: one picture may be here under several ids."

@@ -119,34 +119,33 @@ def mean_percent(spread: Spread) -> str:
     return share(spread.sum, spread.count * 1_000_000)
 
 
-def chosen_variants(manifest: Manifest) -> list[str]:
-    """Return the names of the variants that some image has, by priority."""
-    return [variant.name for variant in _found_variants(manifest)]
-
-
 def _found_variants(manifest: Manifest) -> list[CaptionVariant]:
     found = [variant for variant in manifest.captions.variants if variant.images_with_ok_caption]
     return sorted(found, key=lambda variant: variant.priority)
 
 
 def captions(manifest: Manifest) -> str:
-    """Return the caption variants that some image has, by priority: who wrote them, how many, how long."""
-    header = ("Variant", "Written by", "Prompt (sha256)", "Priority", "Images that have it", "Share", "Images that use it",
-              "Share", "Characters, mean", "Characters, most")  # fmt: skip
+    """Return the caption variants that some image has, by priority: who wrote them, how many there are, how long."""
+    header = (
+        "Variant", "Written by", "Prompt (sha256)", "Priority", "Images that have it", "Share", "Images that use it",
+        "Share", "Characters, mean", "Characters, most",
+    )  # fmt: skip
     images = images_exported(manifest)
     known = statistics(manifest)
     measures = known.caption_characters_by_variant if known else {}
     rows = []
     for variant in _found_variants(manifest):
         source = _caption_source(manifest, variant)
+        prompt = str(source.get("prompt_sha256") or "")
         measure = measures.get(variant.name)
         counts = (variant.images_with_ok_caption, variant.images_selected)
-        # Variants are counted over exported images in our exports; other tools may count over all they saw.
-        shares = [share(count, images) if count <= images else "" for count in counts]
+        # Ours are counted over exported images; other tools may count over all they saw.
+        have, use = ((number(count), share(count, images) if count <= images else "") for count in counts)
+        lengths = (number(measure.sum // measure.images), number(measure.max)) if measure else ("", "")
+        model = inline(str(source.get("model") or ""))
         rows.append((
-            code(variant.name), inline(str(source.get("model") or "")), code(str(source.get("prompt_sha256") or "")[:16]),
-            str(variant.priority), number(counts[0]), shares[0], number(counts[1]), shares[1],
-            number(measure.sum // measure.images) if measure else "", number(measure.max) if measure else "",
+            code(variant.name), model, code(f"{prompt[:12]}…" if prompt else ""), str(variant.priority),
+            *have, *use, *lengths,
         ))  # fmt: skip
     return table(header, rows, numbers=range(3, len(header)))
 

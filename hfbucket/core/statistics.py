@@ -97,10 +97,9 @@ class Statistics:
 
     def __add__(self, other: Statistics) -> Statistics:
         """Return the statistics of the samples of both."""
-        return Statistics(
-            **{name: getattr(self, name) + getattr(other, name) for name in SPREADS},
-            **{name: _added(getattr(self, name), getattr(other, name)) for name in MEASURES},
-        )
+        spreads = {name: getattr(self, name) + getattr(other, name) for name in SPREADS}
+        measures = {name: _added(getattr(self, name), getattr(other, name)) for name in MEASURES}
+        return Statistics(**spreads, **measures)  # type: ignore[arg-type]  # mypy cannot tell the names apart
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest's `statistics`: plain integers and lists."""
@@ -117,10 +116,9 @@ class Statistics:
         Raises:
             FormatError: a key is missing or of the wrong type; the message names it.
         """
-        return cls(
-            **{name: _spread(value, name, where) for name in SPREADS},
-            **{name: _measures(value, name, where) for name in MEASURES},
-        )
+        spreads = {name: _spread(value, name, where) for name in SPREADS}
+        measures = {name: _measures(value, name, where) for name in MEASURES}
+        return cls(**spreads, **measures)  # type: ignore[arg-type]  # mypy cannot tell the names apart
 
 
 SPREADS: Final = ("crop_loss_ppm", "downscale_permille", "caption_characters")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import jinja2
 import yaml
@@ -16,22 +18,53 @@ from huggingface_hub import CardData, DatasetCard, DatasetCardData
 from hfbucket.config import Config
 from hfbucket.core import card_command, card_numbers, card_sentences, card_tables, markdown
 from hfbucket.core.card import bases, first_shard, front_matter, loader_configs
+from hfbucket.core.card_limits import known_limits
 from hfbucket.core.card_words import SECTIONS, Words, check_words
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.errors import ConfigError
 
-__all__ = ["card_problems", "read_sections", "read_words", "render_card"]
+__all__ = ["card_problems", "has_own_templates", "read_sections", "read_templates", "read_words", "render_card"]
 
 _TEMPLATES = resources.files("hfbucket.card_templates")
+_ENDING: Final = ".jinja"
+_OWN_TEMPLATES: Final = "<!-- made with templates of its own -->"
+"""Stands at the end of a card that templates of its owner made: rendering it without them would lose their text."""
+
+_IN_TEMPLATES: Final = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a mistake in a template raises while it renders."""
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def render_card(manifest: Manifest) -> str:
-    """Return README.md: metadata as YAML, then the card's text, ending in one newline."""
-    text = (
-        _environment()
-        .get_template("card.md.jinja")
-        .render(
+def render_card(manifest: Manifest, templates: Mapping[str, str] = _NONE) -> str:
+    """Return README.md: metadata as YAML, then the card's text, ending in one newline.
+
+    Args:
+        templates: text by file name, in the place of the packaged ones of these names; as `read_templates` gives it.
+
+    Raises:
+        ConfigError: such a template does not render, or leaves out the metadata.
+    """
+    text = str(DatasetCard(_rendered(manifest, templates).rstrip() + "\n"))
+    if not templates:
+        return text
+    text += f"\n{_OWN_TEMPLATES}\n"
+    problems = tuple(_metadata_problems(text, manifest))
+    if problems:
+        raise ConfigError(f"template: the card that it makes has other metadata than the manifest: {problems[0]}")
+    return text
+
+
+def has_own_templates(text: str) -> bool:
+    """Return whether templates of its owner made this card."""
+    return _OWN_TEMPLATES in text.splitlines()[-1:]
+
+
+def _rendered(manifest: Manifest, templates: Mapping[str, str]) -> str:
+    environment = _own_environment(templates) if templates else _environment()
+    try:
+        return environment.get_template("card.md.jinja").render(
             card_data=DatasetCardData(**front_matter(manifest)).to_yaml(),
             manifest=manifest,
             section=partial(card_sentences.section, manifest),
@@ -39,32 +72,71 @@ def render_card(manifest: Manifest) -> str:
             loads=bool(loader_configs(manifest)),
             first_shard=first_shard(manifest),
         )
-    )
-    return str(DatasetCard(text.rstrip() + "\n"))
+    except _IN_TEMPLATES as error:
+        if not templates:
+            raise
+        raise ConfigError(f"template: the card does not render: {error}") from error
 
 
 def card_problems(text: str, manifest: Manifest) -> tuple[str, ...]:
     """Return what in a card contradicts its manifest, one readable line each: metadata, bucket table and summary.
 
-    Wording and looks may differ, so that cards of other releases and cards with more text pass.
+    Wording and looks may differ, so that cards of other releases and cards with more text pass; a card that templates
+    of its owner made need not have the tables, only no others.
     """
     try:
-        found = _data(DatasetCard(text).data)
+        problems = list(_metadata_problems(text, manifest))
     except (yaml.YAMLError, ValueError, TypeError) as error:
         return (f"the metadata is no YAML that the Hub reads: {markdown.line(str(error))}",)
-    wanted = _data(DatasetCardData(**front_matter(manifest)))
-    problems = [
-        f"metadata {key!r} must be {_short(value)}, got {_short(found.get(key))}"
-        for key, value in wanted.items()
-        if found.get(key) != value
-    ]
-    rows = {tuple(cells) for cells in _table_rows(text)}
+    found = [tuple(cells) for cells in _table_rows(text)]
     tables = [card_tables.buckets(manifest, base) for base in bases(manifest)]
-    for table in (*tables, card_tables.outcomes(manifest)):
-        problems += [
-            f"has no table row {' | '.join(cells)}" for cells in _table_rows(table)[1:] if tuple(cells) not in rows
-        ]
-    return tuple(problems)
+    wanted = [tuple(row) for table in (*tables, card_tables.outcomes(manifest)) for row in _table_rows(table)[1:]]
+    if has_own_templates(text):
+        others = _other_rows(wanted, found)
+        return (*problems, *(f"has the table row {' | '.join(cells)}, the manifest gives another" for cells in others))
+    rows = set(found)
+    return (*problems, *(f"has no table row {' | '.join(cells)}" for cells in wanted if cells not in rows))
+
+
+def _metadata_problems(text: str, manifest: Manifest) -> Iterator[str]:
+    found = _data(DatasetCard(text).data)
+    for key, value in _data(DatasetCardData(**front_matter(manifest))).items():
+        if found.get(key) != value:
+            yield f"metadata {key!r} must be {_short(value)}, got {_short(found.get(key))}"
+
+
+def _other_rows(wanted: list[tuple[str, ...]], found: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the rows of a card that look like rows of its manifest's tables, but say something else."""
+    known = {(cells[0], len(cells)): cells for cells in wanted if cells[0].startswith("`")}
+    return [cells for cells in found if cells and known.get((cells[0], len(cells)), cells) != cells]
+
+
+def read_templates(config: Config) -> dict[str, str]:
+    """Return the templates of the config's folder by file name, in the place of the packaged ones of these names.
+
+    Raises:
+        ConfigError: the folder is missing or has no template, or one has no such name, is no UTF-8 or no Jinja.
+    """
+    if not config.template:
+        return {}
+    folder = Path(config.template)
+    known = sorted(path.name for path in _TEMPLATES.iterdir() if path.name.endswith(_ENDING))
+    if not folder.is_dir():
+        raise ConfigError(f"template: {folder} must be a folder of templates; a card has {', '.join(known)}")
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob(f"*{_ENDING}")):
+        if path.name not in known:
+            raise ConfigError(f"template: {path.name} is no template of a card; these are {', '.join(known)}")
+        try:
+            found[path.name] = path.read_text(encoding="utf-8-sig")
+            _environment().parse(found[path.name])
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"template: {path.name} must be UTF-8: {error}") from None
+        except jinja2.TemplateSyntaxError as error:
+            raise ConfigError(f"template: {path.name} line {error.lineno}: {error.message}") from None
+    if not found:
+        raise ConfigError(f"template: {folder} has no template; a card has {', '.join(known)}")
+    return found
 
 
 def read_words(config: Config) -> Words:
@@ -117,7 +189,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        sentences=card_sentences, tables=card_tables, command=card_command, bases=bases, known_sections=SECTIONS
+        sentences=card_sentences,
+        tables=card_tables,
+        command=card_command,
+        limits=known_limits,
+        bases=bases,
+        known_sections=SECTIONS,
     )
     environment.filters.update(
         inline=markdown.inline,
@@ -130,6 +207,12 @@ def _environment() -> jinja2.Environment:
         part=lambda text: f"{text.strip()}\n\n" if text.strip() else "",
     )
     return environment
+
+
+def _own_environment(templates: Mapping[str, str]) -> jinja2.Environment:
+    packaged = _environment()
+    loaders = [jinja2.DictLoader(templates), *([packaged.loader] if packaged.loader else [])]
+    return packaged.overlay(loader=jinja2.ChoiceLoader(loaders))
 
 
 def _data(card_data: CardData) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from hfbucket.core.settings import content_settings
 from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, TooManyFailuresError
 from hfbucket.executors.local import worker_count
 from hfbucket.io.atomic import remove_temporaries, write_bytes
-from hfbucket.io.cards import read_words
+from hfbucket.io.cards import read_templates, read_words
 from hfbucket.io.clock import created
 from hfbucket.io.index_files import Index
 from hfbucket.io.locks import locked
@@ -72,7 +72,7 @@ def build(
     _check_config(output, config)
     export = Path(local_path(os.fspath(output)))
     work = work_of(export, config.work_dir)
-    words = read_words(config)
+    words, templates = read_words(config), read_templates(config)
     settings = content_settings(config, read_protos(config))
     check_settings(export, work, settings, overwrite=config.overwrite)
     index = build_index(sources, config, on_event=on_event)
@@ -86,16 +86,23 @@ def build(
         remove_temporaries(*written_folders(export, work))
         write_bytes(work.settings, canonical_json(settings).encode("utf-8"))
         job = make_job(index, config, export, work)
-        return _build(index, plan, job, settings, words, on_event)
+        return _build(index, plan, job, settings, words, templates, on_event)
 
 
 def _build(
-    index: Index, plan: Plan, job: Job, settings: Mapping[str, Any], words: Words, on_event: OnEvent
+    index: Index,
+    plan: Plan,
+    job: Job,
+    settings: Mapping[str, Any],
+    words: Words,
+    templates: Mapping[str, str],
+    on_event: OnEvent,
 ) -> Manifest:
     export, work = Path(job.export), job.work
     tasks = write_tasks(index, plan, job, settings)
     # Words that a card was given since stay, unless this call gives others.
-    key = sha256_of({"plan": plan.plan_id, "tasks": [[t.file, t.task_sha256] for t in tasks], "words": asdict(words)})
+    card = {"words": asdict(words), "templates": templates}
+    key = sha256_of({"plan": plan.plan_id, "tasks": [[t.file, t.task_sha256] for t in tasks], **card})
     pending = [task for task in tasks if _receipt(task) is None]
     if not pending and (done := _finished(export, work, key)) is not None:
         on_event(Notice(level="info", text=f"{export} is complete already; nothing was written"))
@@ -108,7 +115,7 @@ def _build(
     _check_written(receipts, tasks, index, plan, job.config)
     _forget_others(work, tasks)
     built = Built(index=index, plan=plan, job=job, settings=settings, receipts=receipts)
-    manifest = finish(built, words, on_event=on_event)
+    manifest = finish(built, words, templates, on_event=on_event)
     write_bytes(work.finished, json.dumps({"key": key, "content_sha256": manifest.content_sha256}).encode())
     work.previous.unlink(missing_ok=True)
     if work.spool.exists():

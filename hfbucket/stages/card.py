@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from hfbucket.core.card_words import Words, changed_words, with_words
 from hfbucket.core.keys import CARD, MANIFEST
 from hfbucket.core.manifest import HistoryEntry, Manifest
 from hfbucket.core.manifest_json import is_ours
-from hfbucket.errors import FormatError
+from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io.atomic import TEMPORARY, replacing
-from hfbucket.io.cards import render_card
+from hfbucket.io.cards import has_own_templates, render_card
 from hfbucket.io.clock import created
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
 from hfbucket.io.store import is_local, local_path
@@ -20,18 +21,24 @@ from hfbucket.io.store import is_local, local_path
 __all__ = ["update_card"]
 
 
-def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest, tuple[str, ...]]:
+def update_card(
+    export: str | os.PathLike[str], words: Words, templates: Mapping[str, str] | None = None
+) -> tuple[Manifest, tuple[str, ...]]:
     """Put words into a finished export on this machine and render its card anew.
 
     Both files are written aside before either is replaced, the manifest last. What stands there already is not
     written again; after a kill between the two, the same call brings them together.
+
+    Args:
+        templates: text by file name, in the place of the packaged ones. An empty mapping means these; without any,
+            a card that was made with templates of its own is refused.
 
     Returns:
         The manifest as it is now, and the names of the words that changed.
 
     Raises:
         FormatError: there is no finished export, it is not on this machine, or another tool's.
-        ConfigError: the words cannot stand in a card.
+        ConfigError: the words cannot stand in a card, or its own templates are not given.
     """
     if not is_local(os.fspath(export)):
         raise FormatError(
@@ -46,7 +53,9 @@ def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest,
     if changed:
         entry = HistoryEntry(export_id=old.export_id or "", created=created(), what=f"words: {', '.join(changed)}")
         new = replace(new, history=(*old.history, entry))
-    card = render_card(new).encode("utf-8")
+    if templates is None and has_own_templates(_text(folder / CARD)):
+        raise ConfigError("the card was made with templates of its own; give them again with --template DIR")
+    card = render_card(new, templates or {}).encode("utf-8")
     for left_over in (path for name in (CARD, MANIFEST) for path in folder.glob(f".{name}.*{TEMPORARY}")):
         left_over.unlink(missing_ok=True)  # of a call that was killed
     if not changed:
@@ -59,6 +68,10 @@ def update_card(export: str | os.PathLike[str], words: Words) -> tuple[Manifest,
             os.fsync(file.fileno())  # a full disk shows now, before the card is replaced
         _write_if_other(folder / CARD, card)
     return new, changed
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _write_if_other(path: Path, data: bytes) -> None:

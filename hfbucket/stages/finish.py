@@ -61,8 +61,11 @@ class Built:
     receipts: Sequence[Receipt]
 
 
-def finish(built: Built, words: Words, *, on_event: OnEvent) -> Manifest:
+def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event: OnEvent) -> Manifest:
     """Write samples, ledger, card and manifest; return the manifest.
+
+    Args:
+        templates: of the card, text by file name, in the place of the packaged ones.
 
     Raises:
         BuildError: the outcomes do not add up to the images seen, or nothing is left to export.
@@ -77,7 +80,7 @@ def finish(built: Built, words: Words, *, on_event: OnEvent) -> Manifest:
     shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
     for path in list(unnamed_files(export, shards | {table.file for table in (*samples, *ledger)})):
         path.unlink()
-    write_bytes(export / CARD, render_card(manifest).encode("utf-8"))
+    write_bytes(export / CARD, render_card(manifest, templates).encode("utf-8"))
     write_manifest(export, manifest)
     notes = sum((Counter(receipt.notes) for receipt in built.receipts), Counter())
     if notes:

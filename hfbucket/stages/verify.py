@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, get_args
 
-from hfbucket import __version__
 from hfbucket.core.checks import check_counts, check_foreign, check_manifest
 from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.expected import Expected
@@ -21,10 +20,10 @@ from hfbucket.errors import ConfigError, FormatError, UnsupportedVersionError, V
 from hfbucket.executors.local import map_tasks, worker_count
 from hfbucket.executors.task import Failure
 from hfbucket.io import store
-from hfbucket.io.cards import card_problems, render_card
 from hfbucket.io.export_files import ExportFile, list_files, viewed
 from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
+from hfbucket.stages.verify_card import check_card_files
 from hfbucket.stages.verify_shard import ShardResult, ShardTask, check_shard
 from hfbucket.stages.verify_tables import TableFacts, check_ledger_files, check_sample_tables
 
@@ -149,8 +148,9 @@ class _Verification:
         yield from self._in_shards(facts)
         if self._depth == "full":
             yield from self._ledger(facts)
-        if self._depth == "full" and self._ours and not broken:  # of a broken manifest no card can be asked
-            yield from capped(self._card())
+        # Of a broken manifest no card can be asked.
+        if self._depth == "full" and self._ours and not broken and self._present(CARD):
+            yield from capped(check_card_files(self._url, self._manifest, {}))
 
     def _structure(self) -> Iterator[Problem]:
         named: dict[str, int | None] = {MANIFEST: None}
@@ -236,24 +236,6 @@ class _Verification:
         elif self._ours:
             yield from check_ledger_files(self._url, self._manifest, parts, facts)
 
-    def _card(self) -> Iterator[Problem]:
-        if not self._present(CARD):
-            return
-        try:
-            with viewed(self._url, CARD) as view:
-                text = bytes(view).decode("utf-8")
-        except OSError as error:
-            yield problem("card", f"cannot be read: {error.strerror or error}", file=CARD)
-            return
-        except UnicodeDecodeError as error:
-            yield problem("card", f"must be UTF-8: {error.reason} at byte {error.start}", file=CARD)
-            return
-        contradictions = card_problems(text, self._manifest)
-        yield from (problem("card", message, file=CARD) for message in contradictions)
-        generator = self._manifest.generator
-        if not contradictions and generator is not None and generator.version == __version__:
-            yield from _difference(text, render_card(self._manifest))
-
     def _notes(self) -> Iterator[str]:
         with viewed(self._url, MANIFEST) as view:
             as_written = bytes(view) == manifest_bytes(self._given)
@@ -269,15 +251,3 @@ class _Verification:
                     f"it was encoded with {name} {written}, here is {installed}: "
                     "a build here may give other bytes and another content_sha256"
                 )
-
-
-def _difference(text: str, expected: str) -> Iterator[Problem]:
-    """Yield the first line in which a card is not what its manifest gives."""
-    if text == expected:
-        return
-    got, must = text.split("\n"), expected.split("\n")
-    pairs = enumerate(zip(got, must, strict=False))
-    at = next((i for i, (one, other) in pairs if one != other), min(len(got), len(must)))
-    shown = [repr(lines[at][:120]) if at < len(lines) else "the end" for lines in (must, got)]
-    message = f"is not what the manifest gives; line {at + 1} must be {shown[0]}, got {shown[1]}"
-    yield problem("card", message, file=CARD)

@@ -32,7 +32,7 @@ from hfbucket.core.table_checks import (
 from hfbucket.io.export_files import open_file
 from hfbucket.schemas import LEDGER, SAMPLES
 
-_COLUMNS: Final = tuple(dict.fromkeys((*TOTALS_COLUMNS, *LAYOUT_COLUMNS, "key", "jpg_offset", "captions")))
+_COLUMNS: Final = tuple(dict.fromkeys((*TOTALS_COLUMNS, *LAYOUT_COLUMNS, "key", "jpg_offset")))
 
 __all__ = ["TableFacts", "check_ledger_files", "check_sample_tables"]
 
@@ -60,8 +60,6 @@ class Totals:
     #: Samples by their own image mode, and by the caption variant that was selected.
     modes: Counter[str] = field(default_factory=Counter)
     variants: Counter[str] = field(default_factory=Counter)
-    #: Samples that have a caption of each variant.
-    ok: Counter[str] = field(default_factory=Counter)
     #: By shard.
     samples: Counter[str] = field(default_factory=Counter)
     planned_bytes: Counter[str] = field(default_factory=Counter)
@@ -72,15 +70,15 @@ class Totals:
         self.modes.update(_counted(table.column("image_mode")))
         self.variants.update(_counted(table.column("caption_variant")))
         self.samples.update(_counted(table.column("shard")))
-        entries = pc.list_flatten(table.column("captions"))
-        texts = pc.struct_field(entries, "text")
-        blank = pc.or_(pc.equal(pc.utf8_length(texts), 0), pc.utf8_is_space(texts))
-        written = pc.fill_null(pc.invert(blank), False)
-        self.ok.update(_counted(pc.struct_field(entries, "variant").filter(written)))
         planned = pa.table({"shard": table.column("shard"), "bytes": planned_bytes(table, image_mode)})
         sums = planned.group_by("shard").aggregate([("bytes", "sum")])
         self.planned_bytes.update(dict(zip(*(sums[name].to_pylist() for name in ("shard", "bytes_sum")), strict=True)))
         self.statistics += sample_statistics(table)
+
+    @property
+    def ok(self) -> Counter[str]:
+        """Samples that have a caption of each variant."""
+        return Counter({name: m.images for name, m in self.statistics.caption_characters_by_variant.items()})
 
 
 def _counted(column: pa.ChunkedArray) -> dict[str, int]:

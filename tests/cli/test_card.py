@@ -53,3 +53,38 @@ def test_settings_file_gives_words(export: str, tmp_path: Path) -> None:
 def test_help_names_the_sections(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["card", "--help"]) == 0
     assert "about.md, filtering.md, source_and_license.md, limits.md" in " ".join(capsys.readouterr().out.split())
+
+
+def test_check_tells_where_card_and_manifest_disagree(
+    export: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["card", export, "--check"]) == 1
+    assert "README.md: there is none" in capsys.readouterr().out
+    assert main(["card", export, "--license", "cc0-1.0"]) == 0
+    before = (tmp_path / export / "README.md").read_bytes()
+    capsys.readouterr()
+    assert main(["card", export, "--check"]) == 0
+    assert capsys.readouterr().out == "card and manifest agree\n"
+    (tmp_path / export / "README.md").write_bytes(before.replace(b"license: cc0-1.0", b"license: mit"))
+    assert main(["card", export, "--check", "--json"]) == 1
+    result = json.loads(capsys.readouterr().out)
+    assert result["ok"] is False
+    assert result["problems"][0]["message"] == 'metadata \'license\' must be "cc0-1.0", got "mit"'
+    assert main(["card", export, "--check", "--title", "x"]) == 2
+    assert "--check changes nothing; leave title away" in capsys.readouterr().err
+
+
+def test_own_templates_stay(export: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "removal.md.jinja").write_text("## Gone\n\nAsk us.\n")
+    assert main(["card", export, "--template", "mine"]) == 0
+    card = (tmp_path / export / "README.md").read_text()
+    assert "## Gone\n\nAsk us.\n" in card
+    assert main(["card", export, "--check"]) == main(["card", export, "--check", "--template", "mine"]) == 0
+    assert main(["verify", export]) == 0
+    assert main(["card", export, "--title", "Birds"]) == 2
+    assert "was made with templates of its own" in capsys.readouterr().err
+    (tmp_path / "mine" / "removal.md.jinja").write_text("## Gone\n\nAsk them.\n")
+    assert main(["card", export, "--check", "--template", "mine"]) == 1
+    assert main(["card", export, "--template", ""]) == 0
+    assert "Ask us." not in (tmp_path / export / "README.md").read_text()

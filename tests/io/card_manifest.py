@@ -26,6 +26,7 @@ from hfbucket.core.statistics import (
     CAPTION_BANDS_CHARACTERS,
     CROP_LOSS_BANDS_PPM,
     DOWNSCALE_BANDS_PERMILLE,
+    Measure,
     Spread,
     Statistics,
 )
@@ -105,6 +106,15 @@ FULL: Final = Manifest(
             up_to=CAPTION_BANDS_CHARACTERS, images=(0, 34_567, 0, 200_000, 900_000, 100_000, 0, 0),
             sum=190_000_000, max=499,
         ),
+        crop_loss_ppm_by_bucket={
+            "r512_p1152x832": Measure(images=1_234_000, sum=24_691_000_000, max=341_234),
+            "r512_p1024x1024": Measure(images=555, sum=340_000, max=99_999),
+            "r51_p1024x1024": Measure(images=12, sum=0, max=0),
+        },
+        caption_characters_by_variant={
+            "long": Measure(images=1_200_000, sum=189_000_000, max=499),
+            "alt": Measure(images=1_000_000, sum=31_000_000, max=120),
+        },
     ).to_dict(),
     summary={
         "images_seen": 1_301_567, "images_exported": 1_234_567, "decode_errors": 1_000, "skipped_no_caption": 6_000,
