@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import mmap
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from hfbucket.io import store
 
@@ -23,16 +24,20 @@ class ExportFile:
     size_bytes: int
     #: A link, or something else that is no file of its own.
     link: bool = False
+    #: Of its bytes, where the listing tells without reading them: large files of a repository on the Hub.
+    sha256: str | None = None
 
 
-def list_files(export: str) -> dict[str, ExportFile]:
+def list_files(export: str, token: str | bool | None = None) -> dict[str, ExportFile]:
     """Return every file below an export by its path there; hidden names are skipped, linked folders not entered.
 
     The Hub's cache holds snapshots as links to its own blobs: these count as files.
     """
     if not store.is_local(export):
-        found = {file.path.decode("utf-8"): file.size_bytes for file in store.walk(export)}
-        return {name: ExportFile(path=name, size_bytes=size) for name, size in found.items()}
+        found = {file.path.decode("utf-8"): file for file in store.walk(export, token=token)}
+        return {
+            name: ExportFile(path=name, size_bytes=file.size_bytes, sha256=file.sha256) for name, file in found.items()
+        }
     root = Path(store.local_path(export))
     files = (_entry(root, Path(folder) / name) for folder, names in _folders(root) for name in names)
     return {file.path: file for file in sorted(files, key=lambda file: file.path)}
@@ -77,16 +82,27 @@ def open_file(export: str, file: str) -> BinaryIO:
 
 
 @contextmanager
+def _whole(export: str, file: str) -> Iterator[BinaryIO]:
+    """Give a file on this machine with all bytes of a file below an export."""
+    if store.is_local(export):
+        with open_file(export, file) as opened:
+            yield opened
+        return
+    with tempfile.TemporaryFile(prefix="hfbucket-") as here:
+        for piece in store.stream(file_url(export, file)):
+            here.write(piece)
+        here.flush()
+        yield cast("BinaryIO", here)
+
+
+@contextmanager
 def viewed(export: str, file: str) -> Iterator[memoryview]:
-    """Give the bytes of a whole file: local ones are mapped, remote ones read.
+    """Give the bytes of a whole file, mapped; remote ones stream into a temporary file first, so memory stays free.
 
     Raises:
         OSError: there is none, or it cannot be read.
     """
-    if not store.is_local(export):
-        yield memoryview(store.read_bytes(file_url(export, file)))
-        return
-    with open_file(export, file) as opened:
+    with _whole(export, file) as opened:
         if os.fstat(opened.fileno()).st_size == 0:
             yield memoryview(b"")
             return

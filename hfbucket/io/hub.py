@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hfbucket import __version__
 from hfbucket.errors import SourceError
+from hfbucket.io.stream import remote_errors
 
 
 def dataset_commit(repo_id: str, revision: str | None = None, token: str | bool | None = None) -> str:
@@ -18,7 +19,8 @@ def dataset_commit(repo_id: str, revision: str | None = None, token: str | bool 
     api = HfApi(library_name="hfbucket", library_version=__version__, token=token)
     at = f"{repo_id}@{revision}" if revision else repo_id
     try:
-        return str(api.dataset_info(repo_id, revision=revision).sha)
+        with remote_errors(f"hf://datasets/{repo_id}"):
+            return str(api.dataset_info(repo_id, revision=revision).sha)
     except HFValidationError as error:
         raise SourceError(f"{repo_id}: neither a folder here nor the name of a dataset on the Hub ({error})") from error
     except OfflineModeIsEnabled as error:

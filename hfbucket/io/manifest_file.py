@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest import Manifest
@@ -14,27 +14,45 @@ from hfbucket.errors import FormatError
 from hfbucket.io import store
 from hfbucket.io.atomic import write_bytes
 
-__all__ = ["manifest_bytes", "parse_manifest", "read_manifest", "write_manifest"]
+__all__ = ["manifest_bytes", "parse_manifest", "read_manifest", "read_manifest_bytes", "write_manifest"]
+
+_LARGEST_BYTES: Final = 100_000_000
+"""Room for several hundred thousand shards; what is larger would only fill the memory."""
 
 
-def read_manifest(path_or_url: str | os.PathLike[str]) -> Manifest:
+def read_manifest(path_or_url: str | os.PathLike[str], token: str | bool | None = None) -> Manifest:
     """Return the manifest of an export: a folder that holds manifest.json, or that file, local or any fsspec URL.
 
     Raises:
         FormatError: there is none, or it breaks the format; the message names the place.
     """
+    name = _file(path_or_url)
+    return parse_manifest(read_manifest_bytes(name, token), where=name)
+
+
+def _file(path_or_url: str | os.PathLike[str]) -> str:
     name = os.fspath(path_or_url)
-    if not name.endswith(".json"):
-        name = name.rstrip("/") + "/" + MANIFEST
+    return name if name.endswith(".json") else name.rstrip("/") + "/" + MANIFEST
+
+
+def read_manifest_bytes(path_or_url: str | os.PathLike[str], token: str | bool | None = None) -> bytes:
+    """Return the bytes of the manifest of an export.
+
+    Raises:
+        FormatError: there is none, or it is larger than any manifest.
+    """
+    name = _file(path_or_url)
     try:
-        data = store.read_bytes(name)
+        data = store.read_bytes(name, limit_bytes=_LARGEST_BYTES + 1, token=token)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FormatError(
             "no such file: this is no export, or its build has not finished (the manifest is written last); "
             "give the folder that holds it, or run the build again",
             where=name,
         ) from error
-    return parse_manifest(data, where=name)
+    if len(data) > _LARGEST_BYTES:
+        raise FormatError(f"has more than {_LARGEST_BYTES:,} bytes, so it is none of an export", where=name)
+    return data
 
 
 def parse_manifest(data: bytes, *, where: str = MANIFEST) -> Manifest:

@@ -11,15 +11,16 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from hfbucket.errors import SourceError
 from hfbucket.io.random_file import RandomFile, Window, open_seekable
+from hfbucket.io.stream import remote_errors, stream
 from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, split_glob, split_name
 
 __all__ = [
     "FileInfo", "RandomFile", "Window", "absolute", "glob", "info", "is_local", "join", "kind_of", "local_path",
-    "open_seekable", "read_bytes", "split_glob", "split_name", "walk",
+    "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
 ]  # fmt: skip
 
 _VERSION_KEYS = (
@@ -41,6 +42,8 @@ class FileInfo:
     version: str
     #: `missing`: a link to nothing; `other`: pipe, socket, device.
     kind: Literal["file", "missing", "other"] = "file"
+    #: Of its bytes, 64 hex digits, where the listing tells.
+    sha256: str | None = None
 
 
 def kind_of(url: str) -> Literal["file", "folder", "nothing"]:
@@ -67,7 +70,7 @@ def info(url: str, path: bytes = b"") -> FileInfo:
     return _remote_info(path, fs.info(remote))
 
 
-def walk(root: str, *, deep: bool = True) -> list[FileInfo]:
+def walk(root: str, *, deep: bool = True, token: str | bool | None = None) -> list[FileInfo]:
     """Return every file below a folder, sorted by the bytes of its path; hidden names are skipped.
 
     Links are followed, except those that lead back into a folder they stand in.
@@ -75,7 +78,7 @@ def walk(root: str, *, deep: bool = True) -> list[FileInfo]:
     Args:
         deep: also look into the folders below.
     """
-    found = list(_walk_local(root, deep) if is_local(root) else _walk_remote(root, deep))
+    found = list(_walk_local(root, deep) if is_local(root) else _walk_remote(root, deep, token))
     return sorted(found, key=lambda file: file.path)
 
 
@@ -90,13 +93,15 @@ def glob(root: str, pattern: str) -> list[bytes]:
     return sorted(name.encode("utf-8") for name in names if hidden_wanted or not _hidden(name))
 
 
-def read_bytes(url: str) -> bytes:
-    """Return the whole content of a file."""
-    if is_local(url):
-        with open(local_path(url), "rb") as file:
-            return file.read()
-    fs, path = filesystem(url)
-    return cast("bytes", fs.cat_file(path))
+def read_bytes(url: str, *, limit_bytes: int | None = None, token: str | bool | None = None) -> bytes:
+    """Return the whole content of a file, or about its first `limit_bytes` where it is larger."""
+    pieces, size = [], 0
+    for piece in stream(url, token=token):
+        pieces.append(piece)
+        size += len(piece)
+        if limit_bytes is not None and size >= limit_bytes:
+            break
+    return b"".join(pieces)
 
 
 def _below(root: str, name: str) -> str:
@@ -120,7 +125,10 @@ def _local_info(path: bytes, status: os.stat_result) -> FileInfo:
 def _remote_info(path: bytes, facts: Mapping[str, Any]) -> FileInfo:
     size_bytes = int(facts.get("size") or 0)
     known = [f"{key}={facts[key]}" for key in _VERSION_KEYS if facts.get(key) is not None]
-    return FileInfo(path=path, size_bytes=size_bytes, mtime_ns=0, version=";".join([str(size_bytes), *known]))
+    lfs = facts.get("lfs")  # the Hub's: large files of a repository are known by their sha256
+    sha256 = lfs.get("sha256") if isinstance(lfs, Mapping) else None
+    version = ";".join([str(size_bytes), *known])
+    return FileInfo(path=path, size_bytes=size_bytes, mtime_ns=0, version=version, sha256=sha256)
 
 
 def _missing(path: bytes) -> FileInfo:
@@ -150,9 +158,11 @@ def _walk_local(root: str, deep: bool) -> Iterator[FileInfo]:
                     stack.append((path, around | {identity}))
 
 
-def _walk_remote(root: str, deep: bool) -> Iterator[FileInfo]:
-    fs, path = filesystem(root)
-    for name, facts in fs.find(path, maxdepth=None if deep else 1, detail=True).items():
+def _walk_remote(root: str, deep: bool, token: str | bool | None) -> Iterator[FileInfo]:
+    with remote_errors(root):
+        fs, path = filesystem(root, token=token)
+        listed = fs.find(path, maxdepth=None if deep else 1, detail=True)
+    for name, facts in listed.items():
         below = _below(path, name)
         if below and not _hidden(below):
             yield _remote_info(below.encode("utf-8"), facts)

@@ -62,14 +62,18 @@ def _protocol(url: str) -> str:
     return head + mark if mark else ""
 
 
-def filesystem(url: str) -> tuple[Any, str]:
+def filesystem(url: str, *, token: str | bool | None = None) -> tuple[Any, str]:
     """Return the fsspec file system of a URL, and the path in it.
+
+    Args:
+        token: for the Hub; None is the one of the environment or the login.
 
     Raises:
         SourceError: the protocol is unknown, or its package is not installed.
     """
     try:
-        fs, path = fsspec.core.url_to_fs(url)
+        options = {"token": token} if token is not None and url.startswith("hf://") else {}
+        fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
         raise SourceError(f"{url}: cannot be opened: {error}") from error
     return fs, str(path)

@@ -27,8 +27,9 @@ def locate(
     """Return where an export lies. A folder that exists wins over a repository of the same name, as in `datasets`.
 
     Args:
-        path_or_repo: a folder (or its manifest.json), `user/name` of a dataset on the Hub, `buckets/user/name/folder`
-            of a Storage Bucket, or any fsspec URL (`hf://datasets/user/name@revision/folder`, `s3://...`).
+        path_or_repo: a folder (or its manifest.json), `user/name` (or `datasets/user/name`, as the Hub shows it) of a
+            dataset on the Hub, `buckets/user/name/folder` of a Storage Bucket, or any fsspec URL
+            (`hf://datasets/user/name@revision/folder`, `s3://...`).
         revision: branch, tag or commit of a dataset repository.
 
     Raises:
@@ -42,7 +43,8 @@ def locate(
             return _without_revision(os.path.abspath(path), revision)
         if path.startswith("buckets/"):
             return _without_revision(f"hf://{path}", revision)
-        match = _HUB_DATASET.fullmatch(f"hf://datasets/{path}") if path.count("/") == 1 else None
+        name = path.removeprefix("datasets/") if path.count("/") == 2 else path
+        match = _HUB_DATASET.fullmatch(f"hf://datasets/{name}") if name.count("/") == 1 else None
     if match is not None:
         return _repository(match["repo_id"], match["rest"] or "", _one(match["revision"], revision), token)
     if "://" in path:

@@ -35,6 +35,7 @@ def test_a_folder_wins_over_a_repository(tmp_path: Path, monkeypatch: pytest.Mon
     ("path", "revision", "url", "asked"),
     [
         ("user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t")),
+        ("datasets/user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t")),
         ("user/name", "v1", "hf://datasets/user/name@c0ffee", ("user/name", "v1", "t")),
         ("user/name@v1", None, "hf://datasets/user/name@c0ffee", ("user/name", "v1", "t")),
         ("hf://datasets/user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t")),
