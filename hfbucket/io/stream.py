@@ -11,7 +11,8 @@ from hfbucket.io.urls import filesystem, is_local, local_path
 
 __all__ = ["remote_errors", "stream"]
 
-_BLOCK_BYTES: Final = 1 << 20
+_BLOCK_BYTES: Final = 1 << 17
+"""The most that is read twice after a lost connection: the client drops a block that it has not whole."""
 _AHEAD_BYTES: Final = 16 << 20
 """What stores that only answer ranges are asked for at once."""
 
