@@ -2,19 +2,28 @@
 
 huggingface_hub and datasets read their settings when they are imported, and the tests' own process is told to stay
 offline. So a client runs as `run_python(hub, code, home)`, or as any program with the variables of
-`client_environment(hub, home)`.
+`client_environment(hub, home)`. What needs huggingface_hub alone can run in the tests' process, between
+`with client_here(hub, home):`, which is quicker; datasets and hf:// paths of fsspec cannot.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+import tempfile
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.hub.loopback import TOKEN, LoopbackHub
-from tests.hub.store import Commit
+import huggingface_hub
+import huggingface_hub.constants
+import pytest
+
+from tests.hub.history import Commit
+from tests.hub.loopback import TOKEN, LoopbackHub, serving
 
 
 def client_environment(hub: LoopbackHub, home: Path, *, token: str | None = TOKEN) -> dict[str, str]:
@@ -46,7 +55,48 @@ def run_python(
     return done
 
 
-def at_every_commit(hub: LoopbackHub, repo_id: str, revision: str = "main") -> Iterator[tuple[Commit, dict[str, str]]]:
-    """Yield every commit of a revision, the oldest first, and its files: path to sha256."""
-    for commit in hub.repository(repo_id).history(revision):
+@contextmanager
+def client_here(hub: LoopbackHub, home: Path, *, token: str | None = TOKEN) -> Iterator[None]:
+    """Let huggingface_hub in this process use this Hub, with a cache of its own, for a while."""
+    settings = {
+        "ENDPOINT": hub.endpoint,
+        "HUGGINGFACE_CO_URL_HOME": f"{hub.endpoint}/",
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": not hub.xet,
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": token is None,
+    }
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # huggingface_hub uploads by a word that its HTTP library has given up.
+        warnings.filterwarnings("ignore", message="Use 'content=", category=DeprecationWarning)
+        for name, value in settings.items():
+            patch.setattr(huggingface_hub.constants, name, value)
+        patch.setenv("HF_TOKEN", token or "")
+        yield
+        huggingface_hub.close_session()
+
+
+def at_every_commit(
+    hub: LoopbackHub, repo_id: str, revision: str = "main", kind: str = "dataset"
+) -> Iterator[tuple[Commit, dict[str, str]]]:
+    """Yield every commit of a revision, the oldest first, and its files: path to sha256.
+
+    For a Storage Bucket (`kind="bucket"`) every batch counts as one.
+    """
+    for commit in hub.repository(repo_id, kind).history(revision):
         yield commit, {path: entry.sha256 for path, entry in commit.files.items()}
+
+
+@functools.cache
+def xet_works() -> bool:
+    """Return whether the installed hf_xet can still talk to a folder, which is promised nowhere."""
+    upload = """
+from huggingface_hub import HfApi
+HfApi().create_repo("me/probe")
+HfApi().upload_file(path_or_fileobj=bytes([255, 0]) * 500, path_in_repo="probe.tar", repo_id="me/probe")
+"""
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder, "hub"), xet=True) as hub:
+        run_python(hub, upload, Path(folder, "home"), check=False)
+        commits = hub.repository("me/probe", "model").history()
+        return [entry.xet_hash is not None for entry in commits[-1].files.values()] == [False, True]

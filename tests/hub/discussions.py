@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.hub.history import PullRequest, Refused, Repository
 from tests.hub.messages import Call, Reply, answer
-from tests.hub.store import PullRequest, Refused, Repository
 
 PAGE = 10
 

@@ -70,6 +70,8 @@ class Log:
     requests: list[Request] = field(default_factory=list)
     puts: list[Put] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+    """Tracebacks of the Hub itself; there are to be none."""
 
     def count(self, endpoint: str | None = None) -> int:
         """Return how many requests came, in all or to one endpoint."""

@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs
 
+from tests.hub.blobs import Entry, is_large
 from tests.hub.faults import Committed, Put
+from tests.hub.history import Commit, PullRequest, Refused, Repository
 from tests.hub.messages import Call, CutOff, Reply, answer
 from tests.hub.repositories import page
-from tests.hub.store import Commit, Entry, PullRequest, Refused, Repository, is_large
 
 
 def _about(path: str, entry: Entry | None) -> dict[str, Any]:
@@ -20,10 +21,12 @@ def _about(path: str, entry: Entry | None) -> dict[str, Any]:
         return {"type": "directory", "path": path, "size": 0, "oid": "0" * 40}
     about = {"type": "file", "path": path, "size": entry.size, "oid": entry.oid}
     lfs = {"oid": entry.sha256, "size": entry.size, "pointerSize": 130}
+    if entry.xet_hash:
+        about["xetHash"] = entry.xet_hash
     return {**about, "lfs": lfs} if entry.is_lfs else about
 
 
-def _below(commit: Commit, folder: str) -> dict[str, Entry | None]:
+def below(commit: Commit, folder: str, *, must_exist: bool = True) -> dict[str, Entry | None]:
     """Return the files below a folder, and between them the folders that they are in."""
     prefix = f"{folder}/" if folder else ""
     found: dict[str, Entry | None] = {}
@@ -31,21 +34,21 @@ def _below(commit: Commit, folder: str) -> dict[str, Entry | None]:
         if path.startswith(prefix):
             found[path] = entry
             found.update({str(up): None for up in PurePosixPath(path).parents if len(str(up)) > len(prefix)})
-    if not found and folder:
+    if not found and folder and must_exist:
         raise Refused(404, f"{folder} does not exist", "EntryNotFound", {"X-Repo-Commit": commit.oid})
     found.pop(".", None)
     return dict(sorted(found.items()))
 
 
 def tree(call: Call, kinds: str, repo_id: str, revision: str, folder: str) -> Reply:
-    found = _below(call.repository(kinds, repo_id).at(revision), folder.strip("/"))
+    found = below(call.repository(kinds, repo_id).at(revision), folder.strip("/"))
     depth = folder.strip("/").count("/") + 1 if folder else 0
     deep = call.flag("recursive")
     return page(call, [_about(path, entry) for path, entry in found.items() if deep or path.count("/") == depth])
 
 
 def paths_info(call: Call, kinds: str, repo_id: str, revision: str) -> Reply:
-    found = _below(call.repository(kinds, repo_id).at(revision), "")
+    found = below(call.repository(kinds, repo_id).at(revision), "")
     body = call.body().decode()
     is_json = "json" in call.headers.get("content-type", "")
     wanted = json.loads(body)["paths"] if is_json else parse_qs(body).get("paths", [])
@@ -133,6 +136,8 @@ def _entry(call: Call, value: dict[str, Any], *, is_lfs: bool) -> Entry:
             return blobs.entry(blobs.add(base64.b64decode(value["content"], validate=True))[0], is_lfs=False)
         except binascii.Error as error:
             raise Refused(400, f"{value['path']}: {error}") from error
+    if found := call.hub.store.xet.find(value["oid"]):
+        return blobs.entry(call.hub.store.xet.taken[found.xet_hash], is_lfs=True, xet_hash=found.xet_hash)
     if not blobs.has(value["oid"]):
         raise Refused(400, f"Your push was rejected: the LFS object {value['oid']} of {value['path']} does not exist")
     return blobs.entry(value["oid"], is_lfs=True)
@@ -142,6 +147,8 @@ def commit(call: Call, kinds: str, repo_id: str, revision: str) -> Reply:
     repository = call.repository(kinds, repo_id, write=True)
     lines = [json.loads(line) for line in call.body().splitlines()]
     header = next(line["value"] for line in lines if line["key"] == "header")
+    xet = call.hub.store.xet
+    xet.take(filter(None, [xet.find(line["value"]["oid"]) for line in lines if line["key"] == "lfsFile"]))
     added = {
         line["value"]["path"]: _entry(call, line["value"], is_lfs=line["key"] == "lfsFile")
         for line in lines
@@ -184,21 +191,36 @@ def resolve(call: Call, kinds: str, repo_id: str, revision: str, path: str) -> R
         raise Refused(404, "Entry not found", "EntryNotFound", {"X-Repo-Commit": at.oid})
     headers = {"X-Repo-Commit": at.oid, "ETag": f'"{entry.sha256 if entry.is_lfs else entry.oid}"'}
     if entry.is_lfs:
-        headers |= {"X-Linked-Size": str(entry.size), "X-Linked-ETag": headers["ETag"]}
+        headers |= {"X-Linked-ETag": headers["ETag"]}
+        headers |= xet_headers(entry, f"{call.hub.endpoint}/api/{kinds or 'models'}/{repo_id}/xet-read-token/{at.oid}")
         if call.hub.redirects:
             port = call.hub.endpoint.rsplit(":", 1)[1]
             headers["Location"] = f"http://localhost:{port}/cdn/{entry.sha256}"
             return Reply(status=302, headers=headers)
-    return _content(call, entry.sha256, headers)
+    return content(call, entry.sha256, headers)
+
+
+def xet_headers(entry: Entry, route: str) -> dict[str, str]:
+    """Return what tells a client that it can have a file by Xet, too: and its size, which is not that of a redirect."""
+    xet = {"X-Xet-Hash": entry.xet_hash, "X-Xet-Refresh-Route": route} if entry.xet_hash else {}
+    return {"X-Linked-Size": str(entry.size), **xet}
+
+
+def xet_token(call: Call, kinds: str, repo_id: str, what: str, revision: str) -> Reply:
+    """Let a client into the store: who asks for a pull request to come knows no revision yet and writes None."""
+    repository = call.repository(kinds, repo_id, write=what == "write")
+    if revision != "None":
+        repository.at(revision)
+    return call.xet_token()
 
 
 def cdn(call: Call, sha256: str) -> Reply:
     if call.user is not None:
         raise Refused(400, "A token was sent to where it does not belong")
-    return _content(call, sha256, {"ETag": f'"{sha256}"'})
+    return content(call, sha256, {"ETag": f'"{sha256}"'})
 
 
-def _content(call: Call, sha256: str, headers: dict[str, str]) -> Reply:
+def content(call: Call, sha256: str, headers: dict[str, str]) -> Reply:
     file = call.hub.store.blobs.path(sha256)
     size = file.stat().st_size
     headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", **headers}

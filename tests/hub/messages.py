@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BufferedIOBase
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from tests.hub.store import CHUNK_BYTES, Refused, Repository
+from tests.hub.blobs import CHUNK_BYTES
+from tests.hub.history import Refused, Repository
 
 if TYPE_CHECKING:
     from tests.hub.loopback import LoopbackHub
@@ -55,7 +57,7 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 @dataclass(kw_only=True)
 class Call:
-    """One request. `user`: whose token came along, if any; names of `headers` are lower case; the body is read once."""
+    """One request. `user`: whose token came along, if any. `headers`: names in lower case. Its body is read once."""
 
     hub: LoopbackHub
     method: str
@@ -64,6 +66,7 @@ class Call:
     headers: Mapping[str, str]
     stream: BufferedIOBase
     user: str | None
+    has_token: bool = False
     wrong: bool = False
     """The fault of that name is to happen to what is uploaded."""
     drained: bool = False
@@ -109,6 +112,14 @@ class Call:
         if write:
             self.may_write(repo_id)
         return found
+
+    def xet_token(self) -> Reply:
+        """Return where the Xet store is: said twice, as hf_xet reads the body and huggingface_hub the head."""
+        if not self.hub.xet:
+            raise Refused(404, "This Hub has no Xet")
+        told = {"accessToken": "xet", "exp": int(time.time()) + 3600, "casUrl": self.hub.store.xet.url}
+        names = ("X-Xet-Access-Token", "X-Xet-Token-Expiration", "X-Xet-Cas-Url")
+        return answer(told, headers=dict(zip(names, map(str, told.values()), strict=True)))
 
     def may_write(self, repo_id: str) -> str:
         """Return who writes."""

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import yaml
 
+from tests.hub.history import Refused
 from tests.hub.messages import Call, Reply, answer
-from tests.hub.store import Refused
 
 
 def page(call: Call, entries: Sequence[Any]) -> Reply:

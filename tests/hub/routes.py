@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from tests.hub import discussions, files, repositories
+from tests.hub import discussions, files, repositories, storage_buckets
+from tests.hub.history import Refused
 from tests.hub.messages import Call, Reply
-from tests.hub.store import Refused
 
 KINDS, NAME, PART, REST = "(datasets|models|spaces)", "([^/]+/[^/]+)", "([^/]+)", "(.+)"
-REPO = f"/api/{KINDS}/{NAME}"
+REPO, BUCKET = f"/api/{KINDS}/{NAME}", f"/api/buckets/{NAME}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,16 @@ ROUTES = (
     Route("put", "PUT", "/lfs/([0-9a-f]{64})", files.put),
     Route("put-part", "PUT", "/lfs/([0-9a-f]{64})/([0-9]+)", files.put_part),
     Route("put-parts", "POST", "/lfs/([0-9a-f]{64})/parts", files.join_parts),
+    Route("xet-token", "GET", f"{REPO}/xet-(read|write)-token/{PART}", files.xet_token),
     Route("verify", "POST", "/lfs/([0-9a-f]{64})/verify", files.verify),
+    Route("bucket-create", "POST", BUCKET, storage_buckets.create),
+    Route("bucket-delete", "DELETE", BUCKET, storage_buckets.delete),
+    Route("bucket-info", "GET", BUCKET, storage_buckets.info),
+    Route("bucket-tree", "GET", f"{BUCKET}/tree(?:/{REST})?", storage_buckets.tree),
+    Route("bucket-paths-info", "POST", f"{BUCKET}/paths-info", storage_buckets.paths_info),
+    Route("bucket-batch", "POST", f"{BUCKET}/batch", storage_buckets.batch),
+    Route("bucket-xet-token", "GET", f"{BUCKET}/xet-(read|write)-token", storage_buckets.xet_token),
+    Route("bucket-resolve", "GET HEAD", f"/buckets/{NAME}/resolve/{REST}", storage_buckets.resolve),
     Route("cdn", "GET HEAD", "/cdn/([0-9a-f]{64})", files.cdn),
 )
 _PATTERNS = [(route, re.compile(route.path)) for route in ROUTES]

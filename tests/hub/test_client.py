@@ -2,100 +2,186 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import RepoFile
 
 from tests.factories import make_export
-from tests.hub.client import at_every_commit, run_python
+from tests.hub.client import at_every_commit, client_here, run_python
 from tests.hub.loopback import TOKEN, LoopbackHub
 
-IMPORTS = """
-import io, os, sys
-from pathlib import Path
-import huggingface_hub
-from huggingface_hub import CommitOperationAdd as Add, CommitOperationDelete as Delete, HfApi
-api, home = HfApi(), Path(os.environ["HF_HOME"])
-repo = dict(repo_id="me/name", repo_type="dataset")
-"""
+LARGE = bytes(range(256)) * 40
 
 
-def test_commits_and_listings(hub: LoopbackHub, tmp_path: Path) -> None:
-    hub.page_size = 2
-    run_python(hub, IMPORTS + """
-url = api.create_repo(**repo, private=True)
-assert url.repo_id == "me/name" and api.create_repo(**repo, exist_ok=True).repo_id == "me/name"
-large = bytes(range(256)) * 40
-first = api.create_commit(**repo, operations=[
-    Add("README.md", b"---\\nlicense: mit\\n---\\n"), Add("empty", b""),
-    Add("a/b/one.tar", large), Add("a/two.bin", large + large),
-], commit_message="first")
-second = api.create_commit(**repo, operations=[
-    Delete("a/b/", is_folder=True), Delete("empty"), Add("a/new.txt", b"new"),
-], commit_message="second", parent_commit=first.oid)
-assert [c.commit_id for c in api.list_repo_commits(**repo)][:2] == [second.oid, first.oid]
-files = {f.path: f for f in api.list_repo_tree(**repo, recursive=True)}
-assert list(files) == [".gitattributes", "README.md", "a", "a/new.txt", "a/two.bin"], list(files)
-assert files["a/two.bin"].lfs.size == 2 * len(large) and files["a/new.txt"].lfs is None
-assert [f.path for f in api.list_repo_tree(**repo, path_in_repo="a", revision=first.oid)] == ["a/b", "a/two.bin"]
-assert [f.size for f in api.get_paths_info(**repo, paths=["a/two.bin", "nowhere"])] == [2 * len(large)]
-assert api.dataset_info("me/name").private and api.whoami()["name"] == "me"
-try:
-    api.create_commit(**repo, operations=[Add("late", b"x")], commit_message="late", parent_commit=first.oid)
-except huggingface_hub.errors.HfHubHTTPError as error:
-    assert error.response.status_code == 412
-else:
-    raise AssertionError
-for path, revision, kind in (
-    ("nowhere", "main", "RemoteEntryNotFoundError"), ("empty", "gone", "RevisionNotFoundError"),
-):
-    try:
-        api.hf_hub_download(**repo, filename=path, revision=revision)
-    except Exception as error:
-        assert type(error).__name__ == kind, error
-assert Path(api.hf_hub_download(**repo, filename="a/two.bin")).read_bytes() == large + large
-assert Path(api.hf_hub_download(**repo, filename="a/b/one.tar", revision=first.oid)).read_bytes() == large
-""", tmp_path / "home")  # fmt: skip
+@pytest.fixture
+def api(hub: LoopbackHub, tmp_path: Path) -> Iterator[HfApi]:
+    with client_here(hub, tmp_path / "home"):
+        yield HfApi()
+
+
+def commit(api: HfApi, files: dict[str, bytes], *gone: str, parent: str | None = None, ref: str = "main") -> str:
+    """Commit files and deletions; return the commit."""
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [CommitOperationDelete(path) for path in gone]
+    operations += [CommitOperationAdd(path, content) for path, content in files.items()]
+    made = api.create_commit(
+        "me/name", operations, commit_message="one", repo_type="dataset", parent_commit=parent, revision=ref
+    )
+    return made.oid
+
+
+def read(api: HfApi, path: str, revision: str | None = None) -> bytes:
+    return Path(api.hf_hub_download("me/name", path, repo_type="dataset", revision=revision)).read_bytes()
+
+
+def listed(api: HfApi, folder: str | None = None, revision: str = "main", *, deep: bool = True) -> list[str]:
+    tree = api.list_repo_tree("me/name", folder, repo_type="dataset", revision=revision, recursive=deep)
+    return [entry.path for entry in tree]
+
+
+def test_commits(hub: LoopbackHub, api: HfApi) -> None:
+    assert api.create_repo("me/name", repo_type="dataset", private=True).repo_id == "me/name"
+    assert api.create_repo("me/name", repo_type="dataset", exist_ok=True).repo_id == "me/name"
+    card = b"---\nlicense: mit\n---\n"
+    first = commit(api, {"README.md": card, "empty": b"", "a/b/one.tar": LARGE, "a/two.bin": LARGE * 2})
+    second = commit(api, {"a/new.txt": b"new"}, "a/b/", "empty", parent=first)
+    with pytest.raises(HfHubHTTPError, match="412"):
+        commit(api, {"late": b""}, parent=first)
+    commits = api.list_repo_commits("me/name", repo_type="dataset")
+    assert [made.commit_id for made in commits][:2] == [second, first]
+    assert read(api, "a/two.bin") == LARGE * 2
+    assert read(api, "a/b/one.tar", first) == LARGE
     assert sorted((put.size, put.kept) for put in hub.log.puts) == [(10240, True), (20480, True)]
     assert [(made.added, made.deleted) for made in hub.log.commits] == [(4, 0), (1, 2)]
-    files = [sorted(files) for _, files in at_every_commit(hub, "me/name")]
-    assert files[1:] == [
+    assert [sorted(files) for _, files in at_every_commit(hub, "me/name")] == [
+        [".gitattributes"],
         [".gitattributes", "README.md", "a/b/one.tar", "a/two.bin", "empty"],
         [".gitattributes", "README.md", "a/new.txt", "a/two.bin"],
     ]
 
 
-def test_pull_requests(hub: LoopbackHub, tmp_path: Path) -> None:
+def test_listings_come_in_pages(hub: LoopbackHub, api: HfApi) -> None:
     hub.create("me/name")
-    run_python(hub, IMPORTS + """
-pull = api.create_pull_request(**repo, title="parts", description="export 1")
-assert (pull.status, pull.git_reference, pull.target_branch) == ("draft", "refs/pr/1", "refs/heads/main")
-for number in range(2):
-    api.create_commit(**repo, revision=pull.git_reference, commit_message=f"part {number}",
-                      operations=[Add(f"{number}.tar", bytes([255, number]) * 700)])
-pulls = api.get_repo_discussions(**repo, discussion_type="pull_request", discussion_status="open")
-assert [p.num for p in pulls] == [1]
-assert [e.type for e in api.get_discussion_details(**repo, discussion_num=1).events] == ["comment", "commit", "commit"]
-assert api.list_repo_refs(**repo, include_pull_requests=True).pull_requests[0].ref == "refs/pr/1"
-assert len(api.list_repo_files(**repo)) == 1 and len(api.list_repo_files(**repo, revision="refs/pr/1")) == 3
-api.change_discussion_status(**repo, discussion_num=1, new_status="open")
-api.merge_pull_request(**repo, discussion_num=1)
-assert api.get_discussion_details(**repo, discussion_num=1).status == "merged" and len(api.list_repo_files(**repo)) == 3
-made = api.create_commit(**repo, operations=[Add("x", b"x")], commit_message="mine", create_pr=True)
-assert (made.pr_num, made.pr_revision) == (2, "refs/pr/2")
-""", tmp_path / "home")  # fmt: skip
-    main = list(at_every_commit(hub, "me/name"))
-    assert [len(files) for _, files in main] == [1, 3]
-    assert main[-1][0].title == "parts (#1)"
+    hub.page_size = 2
+    made = hub.commit("me/name", {"a/b/one.tar": LARGE, "a/two.bin": LARGE, "b": b"text"}).oid
+    assert listed(api) == [".gitattributes", "a", "a/b", "a/b/one.tar", "a/two.bin", "b"]
+    assert listed(api, "a", made, deep=False) == ["a/b", "a/two.bin"]
+    assert hub.log.count("tree") == 4
+    found = api.get_paths_info("me/name", ["a/two.bin", "b", "a/b", "gone"], repo_type="dataset")
+    sizes = [(entry.size, entry.lfs is not None) for entry in found if isinstance(entry, RepoFile)]
+    assert sizes == [(len(LARGE), True), (4, False)]
+    assert len(found) == 3
+
+
+def test_what_is_not_there(hub: LoopbackHub, api: HfApi) -> None:
+    hub.create("me/name")
+    with pytest.raises(RemoteEntryNotFoundError):
+        read(api, "gone")
+    with pytest.raises(RemoteEntryNotFoundError):
+        listed(api, "gone")
+    with pytest.raises(RevisionNotFoundError):
+        read(api, ".gitattributes", "gone")
+    with pytest.raises(RepositoryNotFoundError):
+        api.dataset_info("me/gone")
+
+
+def test_branches_and_tags(hub: LoopbackHub, api: HfApi) -> None:
+    first = hub.create("me/name").at("main").oid
+    api.create_branch("me/name", branch="next", repo_type="dataset")
+    made = commit(api, {"x": b"x"}, ref="next")
+    api.create_tag("me/name", tag="v1", revision="next", repo_type="dataset")
+    assert [api.dataset_info("me/name", revision=name).sha for name in ("main", "next", "v1")] == [first, made, made]
+    refs = api.list_repo_refs("me/name", repo_type="dataset")
+    assert [branch.name for branch in refs.branches] == ["main", "next"]
+
+
+def test_pull_requests(hub: LoopbackHub, api: HfApi) -> None:
+    hub.create("me/name")
+    pull = api.create_pull_request("me/name", "parts", description="export 1", repo_type="dataset")
+    assert (pull.status, pull.git_reference, pull.target_branch) == ("draft", "refs/pr/1", "refs/heads/main")
+    for number in range(2):
+        commit(api, {f"{number}.tar": LARGE + bytes([number])}, ref="refs/pr/1")
+    found = api.get_repo_discussions(
+        "me/name", discussion_type="pull_request", discussion_status="open", repo_type="dataset"
+    )
+    assert [(other.num, other.title) for other in found] == [(1, "parts")]
+    details = api.get_discussion_details("me/name", 1, repo_type="dataset")
+    assert [event.type for event in details.events] == ["comment", "commit", "commit"]
+    assert (len(listed(api)), len(listed(api, revision="refs/pr/1"))) == (1, 3)
+    with pytest.raises(HfHubHTTPError, match="draft"):
+        api.merge_pull_request("me/name", 1, repo_type="dataset")
+    api.change_discussion_status("me/name", 1, "open", repo_type="dataset")
+    api.merge_pull_request("me/name", 1, repo_type="dataset")
+    assert api.get_discussion_details("me/name", 1, repo_type="dataset").status == "merged"
+    assert [(made.title, len(files)) for made, files in at_every_commit(hub, "me/name")] == [
+        ("initial commit", 1),
+        ("parts (#1)", 3),
+    ]
+    with pytest.raises(HfHubHTTPError, match="closed"):
+        commit(api, {"x": b"x"}, ref="refs/pr/1")
+
+
+def test_a_commit_that_opens_a_pull_request(hub: LoopbackHub, api: HfApi) -> None:
+    hub.create("me/name")
+    made = api.create_commit(
+        "me/name", [CommitOperationAdd("x", b"mine")], commit_message="mine", repo_type="dataset", create_pr=True
+    )
+    assert (made.pr_num, made.pr_revision) == (1, "refs/pr/1")
+    hub.commit("me/name", {"x": b"theirs"})
+    assert api.get_discussion_details("me/name", 1, repo_type="dataset").conflicting_files == ["x"]
+    with pytest.raises(HfHubHTTPError, match="409"):
+        api.merge_pull_request("me/name", 1, repo_type="dataset")
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "token", "said"),
+    [
+        ("me/name", None, "401"),
+        ("me/name", "hf_wrong", "401"),
+        ("other/name", TOKEN, "403"),
+        ("other/name", None, "401"),
+    ],
+)
+def test_who_may_what(hub: LoopbackHub, tmp_path: Path, repo_id: str, token: str | None, said: str) -> None:
+    hub.create("me/name", private=True)
+    hub.create("other/name")
+    with client_here(hub, tmp_path, token=token):
+        if repo_id == "other/name":
+            assert HfApi().dataset_info(repo_id).sha  # reading is for all
+        with pytest.raises(HfHubHTTPError, match=said):
+            HfApi().create_commit(repo_id, [CommitOperationAdd("x", b"")], commit_message="x", repo_type="dataset")
+    assert TOKEN not in repr(hub.log)
+
+
+def test_parts_and_redirects(hub: LoopbackHub, api: HfApi) -> None:
+    hub.multipart_bytes, hub.redirects = 4096, True
+    hub.create("me/name", private=True)
+    commit(api, {"large.tar": LARGE})
+    assert read(api, "large.tar") == LARGE
+    assert hub.log.count("put-part") == 3
+    assert [request.token for request in hub.log.requests if request.endpoint == "cdn"] == [False]
 
 
 def test_an_export_goes_up_and_loads(hub: LoopbackHub, tmp_path: Path) -> None:
     export = tmp_path / "export"
     make_export(export, bases=(128, 64))
-    run_python(hub, IMPORTS + """
+    code = """
+import sys
+from pathlib import Path
 import datasets, fsspec
-api.create_repo(**repo)
-api.upload_folder(**repo, folder_path=sys.argv[1], commit_message="push")
-there = Path(api.snapshot_download(**repo))
-here = Path(sys.argv[1])
+from huggingface_hub import HfApi
+here, repo = Path(sys.argv[1]), dict(repo_id="me/name", repo_type="dataset")
+HfApi().create_repo(**repo)
+HfApi().upload_folder(**repo, folder_path=here, commit_message="push")
+there = Path(HfApi().snapshot_download(**repo))
 for path in here.rglob("*.*"):
     assert not path.is_file() or path.read_bytes() == (there / path.relative_to(here)).read_bytes(), path
 for name in ("r128", "r64"):
@@ -106,40 +192,6 @@ shard = next(iter(fsspec.filesystem("hf").glob("datasets/me/name/buckets/*/*.tar
 with fsspec.open(f"hf://{shard}") as file:
     file.seek(257)
     assert file.read(5) == b"ustar"
-""", tmp_path / "home", str(export))  # fmt: skip
-    assert any(request.range for request in hub.log.requests)
-
-
-def test_who_may_what(hub: LoopbackHub, tmp_path: Path) -> None:
-    hub.create("me/name", private=True)
-    hub.create("other/name")
-    code = (
-        IMPORTS
-        + """
-try:
-    print(api.dataset_info(sys.argv[1]).sha)
-    api.create_commit(sys.argv[1], [Add("x", b"x")], commit_message="x", repo_type="dataset")
-except huggingface_hub.errors.HfHubHTTPError as error:
-    print(type(error).__name__, error.response.status_code)
 """
-    )
-
-    def said(repo_id: str, token: str | None) -> str:
-        return run_python(hub, code, tmp_path / "home", repo_id, token=token).stdout.splitlines()[-1]
-
-    assert said("me/name", None) == "RepositoryNotFoundError 401"
-    assert said("me/name", "hf_wrong") == "HfHubHTTPError 401"
-    assert said("other/name", TOKEN) == "HfHubHTTPError 403"
-    assert TOKEN not in repr(hub.log)
-
-
-def test_parts_and_redirects(hub: LoopbackHub, tmp_path: Path) -> None:
-    hub.multipart_bytes, hub.redirects = 4096, True
-    hub.create("me/name", private=True)
-    run_python(hub, IMPORTS + """
-large = bytes(range(256)) * 40
-api.upload_file(**repo, path_or_fileobj=large, path_in_repo="large.tar")
-assert Path(api.hf_hub_download(**repo, filename="large.tar")).read_bytes() == large
-""", tmp_path / "home")  # fmt: skip
-    assert hub.log.count("put-part") == 3
-    assert [request.token for request in hub.log.requests if request.endpoint == "cdn"] == [False]
+    run_python(hub, code, tmp_path / "home", str(export))
+    assert any(request.range for request in hub.log.requests)
