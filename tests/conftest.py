@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.client import xet_works
 from tests.hub.loopback import LoopbackHub, serving
 
 # Read by datasets and huggingface_hub when they are imported, so set before any test module is.
@@ -50,6 +49,8 @@ def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
 @pytest.fixture
 def xet_hub(tmp_path: Path) -> Iterator[LoopbackHub]:
     """A Hub on the loopback that takes large files by Xet, and has Storage Buckets."""
+    from tests.hub.client import xet_works  # which imports huggingface_hub
+
     if not xet_works():
         pytest.skip("needs an hf_xet that can keep its store in a folder (local://)")
     with serving(tmp_path / "hub", xet=True) as running:

@@ -1,0 +1,13 @@
+"""That the loopback Hub does not bring the tests online."""
+
+from __future__ import annotations
+
+import pytest
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import OfflineModeIsEnabled
+
+
+def test_the_tests_are_offline() -> None:
+    assert "hfbucket-tests-" in constants.HF_HOME
+    with pytest.raises(OfflineModeIsEnabled):
+        HfApi().whoami(token="hf_none")
