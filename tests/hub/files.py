@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import json
 from pathlib import PurePosixPath
 from typing import Any
@@ -26,6 +27,7 @@ def _about(path: str, entry: Entry | None) -> dict[str, Any]:
     return {**about, "lfs": lfs} if entry.is_lfs else about
 
 
+@functools.lru_cache(maxsize=4)  # a long listing comes in many pages
 def below(commit: Commit, folder: str, *, must_exist: bool = True) -> dict[str, Entry | None]:
     """Return the files below a folder, and between them the folders that they are in."""
     prefix = f"{folder}/" if folder else ""

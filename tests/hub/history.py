@@ -21,9 +21,9 @@ class Refused(Exception):
         self.status, self.message, self.code, self.headers = status, message, code, dict(headers or {})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Commit:
-    """One state of a repository; `files` maps paths to entries."""
+    """One state of a repository; `files` maps paths to entries. Equal to itself alone."""
 
     oid: str
     parent: str | None

@@ -1,4 +1,4 @@
-"""That the loopback Hub does not bring the tests online."""
+"""That nothing which the tests import brings them online."""
 
 from __future__ import annotations
 
