@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["status", "drop", "lost", "cut", "slow", "wrong"]
+Kind = Literal["status", "drop", "lost", "cut", "slow", "late", "wrong"]
 """What happens.
 
 status: nothing is done, an error is answered. drop: nothing is done and nothing answered; of an upload, half is read.
-lost: it is done, but the answer never comes. cut: the answer's body breaks off in the middle. slow: the body comes
-in eight pieces with pauses. wrong: one byte of the answer's body is changed; an upload counts as broken on its way."""
+lost: it is done, but the answer never comes. late: all of the answer comes after a pause. slow: its body comes in eight
+pieces with pauses. cut: its body breaks off in the middle. wrong: one byte of its body is changed; an upload counts as
+broken on its way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +24,7 @@ class Fault:
     kind: Kind
     status: int = 500
     retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     calls: Container[int] = frozenset({1})
     match: str = ""
     pause_s: float = 0.05
@@ -96,14 +98,15 @@ class Faults:
         *,
         status: int = 500,
         retry_after: str | None = None,
+        headers: Mapping[str, str] | None = None,
         calls: Container[int] = frozenset({1}),
         match: str = "",
         pause_s: float = 0.05,
     ) -> None:
         """Let calls of an endpoint ("*": of any) fail, counted from now; `match`: those with this in their path."""
         fault = Fault(
-            endpoint=endpoint, kind=kind, status=status, retry_after=retry_after, calls=calls, match=match,
-            pause_s=pause_s,
+            endpoint=endpoint, kind=kind, status=status, retry_after=retry_after, headers=headers or {}, calls=calls,
+            match=match, pause_s=pause_s,
         )  # fmt: skip
         with self._lock:
             self._set.append((fault, [0]))

@@ -82,13 +82,19 @@ class Call:
         """Read the body as it comes, with a length or in chunks."""
         self.drained = True
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
-            while size := int(self.stream.readline().split(b";")[0].strip() or b"0", 16):
+            while size := int(self._line().split(b";")[0], 16):
                 yield from self._exactly(size)
-                self.stream.readline()
-            while self.stream.readline().strip():
+                self._line()
+            while self._line().strip():
                 pass
         else:
             yield from self._exactly(int(self.headers.get("content-length") or 0))
+
+    def _line(self) -> bytes:
+        line = self.stream.readline()
+        if not line.endswith(b"\n"):
+            raise CutOff("a body in chunks did not come to its end")
+        return line
 
     def _exactly(self, size: int) -> Iterator[bytes]:
         while size:

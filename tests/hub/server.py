@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import time
@@ -64,6 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
         reply = self.fail(call, fault) if fault and fault.kind in ("drop", "status") else find(call, route, groups)
         if fault and fault.kind == "lost":
             reply = None
+        elif fault and fault.kind == "late":
+            time.sleep(fault.pause_s)
         hub.log.requests.append(Request(
             endpoint=route.name, method=self.command, path=unquote(parts.path), query=parts.query,
             range=self.headers.get("Range"), token=bool(token), status=reply.status if reply else None,
@@ -80,12 +83,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(min(half, CHUNK_BYTES))
             return None
         headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-        return answer({"error": "a fault of the loopback Hub"}, fault.status, headers)
+        return answer({"error": "a fault of the loopback Hub"}, fault.status, {**headers, **fault.headers})
 
     def hang_up(self) -> None:
         self.close_connection = True
-        self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # the client may be gone
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def send(self, call: Call, reply: Reply, fault: Fault | None) -> None:
         if not call.drained:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from httpx2 import RemoteProtocolError
@@ -101,6 +103,30 @@ def test_faults_count_calls_of_what_they_name(hub: LoopbackHub) -> None:
     assert [fault.kind if fault else None for fault in met] == [None, None, "status", "slow", "status", None]
     hub.faults.clear()
     assert hub.faults.at("tree", "shard-7") is None
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 100\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n64\r\n"])
+def test_of_an_upload_cut_off_nothing_stays(hub: LoopbackHub, head: bytes) -> None:
+    address = urlsplit(hub.endpoint)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(b"PUT /lfs/" + b"a" * 64 + b" HTTP/1.1\r\n" + head + b"x" * 50)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert [put.kept for put in hub.log.puts] == [False]
+    assert [request.status for request in hub.log.requests] == [None]
+    assert not list(hub.store.blobs.folder.glob("incoming-*"))
+
+
+def test_the_hubs_own_way_to_say_when(hub: LoopbackHub, waited: list[float]) -> None:
+    hub.faults.add("preupload", "status", status=429, headers={"RateLimit": '"api";r=0;t=7'})
+    upload()
+    assert waited == [8]
+
+
+def test_a_late_answer(hub: LoopbackHub, waited: list[float]) -> None:
+    hub.faults.add("info", "late", pause_s=30)
+    assert HfApi().dataset_info("me/name").id == "me/name"
+    assert waited == [30]
 
 
 def test_a_slow_answer_comes_in_pieces(hub: LoopbackHub, waited: list[float]) -> None:
