@@ -7,6 +7,7 @@ from typing import Final
 
 MANIFEST: Final = "manifest.json"
 CARD: Final = "README.md"
+CROISSANT: Final = "croissant.json"
 MEMBERS: Final = ("jpg", "txt", "json")
 """Extensions of a sample's members, in their order in the shard."""
 

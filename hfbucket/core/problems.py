@@ -51,6 +51,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "samples": _TABLES,
     "ledger": _TABLES,
     "statistics": _TABLES,
+    "croissant": "run `hfbucket card EXPORT`: it writes croissant.json anew",
     "card": "run `hfbucket card EXPORT`: it renders README.md anew; text of your own goes into its --sections",
 }
 """What to do about each kind of problem; the keys are all codes there are."""

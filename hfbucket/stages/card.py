@@ -1,14 +1,16 @@
-"""New words for a finished export: its manifest and card are rewritten, and nothing else."""
+"""New words for a finished export: its manifest, card and Croissant metadata are rewritten, and nothing else."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from hfbucket.core.card_words import Words, changed_words, with_words
-from hfbucket.core.keys import CARD, MANIFEST
+from hfbucket.core.croissant import croissant_bytes
+from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest import HistoryEntry, Manifest
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.errors import ConfigError, FormatError
@@ -26,8 +28,8 @@ def update_card(
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Put words into a finished export on this machine and render its card anew.
 
-    Both files are written aside before either is replaced, the manifest last. What stands there already is not
-    written again; after a kill between the two, the same call brings them together.
+    All files are written aside before any is replaced, the manifest last. What stands there already is not written
+    again; after a kill in between, the same call brings them together.
 
     Args:
         templates: text by file name, in the place of the packaged ones. An empty mapping means these; without any,
@@ -56,26 +58,24 @@ def update_card(
     if templates is None and has_own_templates(_text(folder / CARD)):
         raise ConfigError("the card was made with templates of its own; give them again with --template DIR")
     card = render_card(new, templates or {}).encode("utf-8")
-    for left_over in (path for name in (CARD, MANIFEST) for path in folder.glob(f".{name}.*{TEMPORARY}")):
+    # In the order they are to be replaced in.
+    files = {CROISSANT: croissant_bytes(new), CARD: card, MANIFEST: manifest_bytes(new) if changed else None}
+    for left_over in (path for name in files for path in folder.glob(f".{name}.*{TEMPORARY}")):
         left_over.unlink(missing_ok=True)  # of a call that was killed
-    if not changed:
-        _write_if_other(folder / CARD, card)
-        return new, changed
-    with replacing(folder / MANIFEST) as manifest_aside:
-        with manifest_aside.open("wb") as file:
-            file.write(manifest_bytes(new))
-            file.flush()
-            os.fsync(file.fileno())  # a full disk shows now, before the card is replaced
-        _write_if_other(folder / CARD, card)
+    with ExitStack() as stack:
+        for name, data in reversed(files.items()):  # what is entered last is replaced first
+            path = folder / name
+            if data is not None and not (path.is_file() and path.read_bytes() == data):
+                _write_aside(stack.enter_context(replacing(path)), data)
     return new, changed
+
+
+def _write_aside(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # a full disk shows now, before anything is replaced
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def _write_if_other(path: Path, data: bytes) -> None:
-    if path.is_file() and path.read_bytes() == data:
-        return
-    with replacing(path) as aside:
-        aside.write_bytes(data)

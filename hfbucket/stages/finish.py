@@ -14,9 +14,10 @@ import numpy as np
 
 from hfbucket import __version__
 from hfbucket.core.card_words import Words, changed_words, with_words
+from hfbucket.core.croissant import croissant_bytes
 from hfbucket.core.events import Notice, OnEvent
 from hfbucket.core.export_settings import manifest_fields
-from hfbucket.core.keys import CARD
+from hfbucket.core.keys import CARD, CROISSANT
 from hfbucket.core.manifest import (
     BucketEntry,
     Captions,
@@ -80,6 +81,7 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
     shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
     for path in list(unnamed_files(export, shards | {table.file for table in (*samples, *ledger)})):
         path.unlink()
+    write_bytes(export / CROISSANT, croissant_bytes(manifest))
     write_bytes(export / CARD, render_card(manifest, templates).encode("utf-8"))
     write_manifest(export, manifest)
     notes = sum((Counter(receipt.notes) for receipt in built.receipts), Counter())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hfbucket.core.export_settings import settings_of
-from hfbucket.core.keys import CARD, MANIFEST
+from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.core.settings import differences
@@ -83,7 +83,7 @@ def _settings_there(export: Path, work: Work) -> Mapping[str, Any] | None:
 def clear(export: Path, work: Work) -> None:
     """Delete an export and all that was done for it; the manifest first, the settings last, so a kill can go on."""
     (export / MANIFEST).unlink(missing_ok=True)
-    for path in (work.finished, work.previous, export / CARD):
+    for path in (work.finished, work.previous, export / CARD, export / CROISSANT):
         path.unlink(missing_ok=True)
     for folder in (work.receipts, work.spool, *(export / name for name in _FOLDERS)):
         if folder.exists():
@@ -101,7 +101,8 @@ def retire(export: Path, work: Work) -> None:
     if path.exists():
         write_bytes(work.previous, path.read_bytes())
         path.unlink()
-    (export / CARD).unlink(missing_ok=True)
+    for name in (CARD, CROISSANT):
+        (export / name).unlink(missing_ok=True)
 
 
 def previous_manifest(work: Work) -> Manifest | None:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 
 from hfbucket import __version__
-from hfbucket.core.keys import CARD, MANIFEST
+from hfbucket.core.croissant import croissant_bytes, croissant_problems
+from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.core.problems import Problem, capped, problem
@@ -38,7 +39,31 @@ def check_card(export: str | os.PathLike[str], templates: Mapping[str, str] | No
 
 
 def check_card_files(url: str, manifest: Manifest, templates: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield where README.md says other than the manifest: facts always, wording where it can be known."""
+    """Yield where README.md or croissant.json say other than the manifest: facts always, wording where it is known."""
+    yield from _croissant(url, manifest)
+    yield from _card(url, manifest, templates)
+
+
+def _croissant(url: str, manifest: Manifest) -> Iterator[Problem]:
+    try:
+        with viewed(url, CROISSANT) as view:
+            data = bytes(view)
+    except FileNotFoundError:
+        return  # exports of earlier releases have none
+    except OSError as error:
+        yield problem("croissant", f"cannot be read: {error.strerror or error}", file=CROISSANT)
+        return
+    contradictions = tuple(croissant_problems(data, manifest))
+    yield from (problem("croissant", message, file=CROISSANT) for message in contradictions)
+    if not contradictions and _same_release(manifest) and data != croissant_bytes(manifest):
+        yield problem("croissant", "is not what the manifest gives", file=CROISSANT)
+
+
+def _same_release(manifest: Manifest) -> bool:
+    return manifest.generator is not None and manifest.generator.version == __version__
+
+
+def _card(url: str, manifest: Manifest, templates: Mapping[str, str]) -> Iterator[Problem]:
     try:
         with viewed(url, CARD) as view:
             text = bytes(view).decode("utf-8")
@@ -53,10 +78,8 @@ def check_card_files(url: str, manifest: Manifest, templates: Mapping[str, str])
         return
     contradictions = card_problems(text, manifest)
     yield from (problem("card", message, file=CARD) for message in contradictions)
-    generator = manifest.generator
-    same_release = generator is not None and generator.version == __version__
     # Text of an owner's templates can be compared only with these templates at hand.
-    if not contradictions and same_release and (templates or not has_own_templates(text)):
+    if not contradictions and _same_release(manifest) and (templates or not has_own_templates(text)):
         yield from _difference(text, render_card(manifest, templates))
 
 

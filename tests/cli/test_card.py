@@ -72,6 +72,15 @@ def test_check_tells_where_card_and_manifest_disagree(
     assert result["problems"][0]["message"] == 'metadata \'license\' must be "cc0-1.0", got "mit"'
     assert main(["card", export, "--check", "--title", "x"]) == 2
     assert "--check changes nothing; leave title away" in capsys.readouterr().err
+    (tmp_path / export / "README.md").write_bytes(before)
+    croissant = tmp_path / export / "croissant.json"
+    shown = croissant.read_bytes()
+    croissant.write_bytes(shown.replace(b'"sha256": "', b'"sha256": "0', 1))
+    assert main(["card", export, "--check"]) == 1
+    assert "croissant.json: gives buckets/p1024x1024/shard-00000.tar the sha256 0" in capsys.readouterr().out
+    croissant.write_bytes(shown.replace(b"text-to-image", b"other"))
+    assert main(["card", export, "--check"]) == 1
+    assert "croissant.json: is not what the manifest gives" in capsys.readouterr().out
 
 
 def test_own_templates_stay(export: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

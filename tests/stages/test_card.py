@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hfbucket.core.card_words import Words
+from hfbucket.core.croissant import croissant_bytes
 from hfbucket.core.manifest import License, Manifest
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io.cards import card_problems, render_card
@@ -20,6 +21,7 @@ from tests.factories import make_export, make_foreign_export
 def make(path: Path) -> Manifest:
     manifest = make_export(path, bases=(64,), shards_per_bucket=1, per_shard=1, card=False)
     (path / "README.md").write_text(render_card(manifest), encoding="utf-8")
+    (path / "croissant.json").write_bytes(croissant_bytes(manifest))
     return manifest
 
 
@@ -35,7 +37,11 @@ def test_only_manifest_and_card_change(tmp_path: Path, monkeypatch: pytest.Monke
     new, changed = update_card(tmp_path, Words(title="Birds", license="cc-by-4.0", sections={"about": "By hand."}))
     after = state(tmp_path)
     assert changed == ("title", "license", "sections")
-    assert {name for name in after if after[name] != before.get(name)} == {"manifest.json", "README.md"}
+    assert {name for name in after if after[name] != before.get(name)} == {
+        "manifest.json",
+        "README.md",
+        "croissant.json",
+    }
     assert before.keys() == after.keys()
     assert read_manifest(tmp_path) == new
     assert new.history[-1].what == "words: title, license, sections"
@@ -43,6 +49,7 @@ def test_only_manifest_and_card_change(tmp_path: Path, monkeypatch: pytest.Monke
     assert replace(new, title=old.title, license=old.license, sections=old.sections, history=old.history) == old
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert card == render_card(new)
+    assert (tmp_path / "croissant.json").read_bytes() == croissant_bytes(new)
     assert card_problems(card, new) == ()
     assert "# Birds\n" in card
     assert "By hand." in card
@@ -63,7 +70,7 @@ def test_a_damaged_card_is_rendered_anew(tmp_path: Path) -> None:
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == render_card(manifest)
 
 
-@pytest.mark.parametrize("fails", ["manifest.json", "README.md"])
+@pytest.mark.parametrize("fails", ["manifest.json", "README.md", "croissant.json"])
 @pytest.mark.parametrize("step", ["sync", "rename"])
 def test_a_failure_leaves_the_old_export_or_one_that_the_same_call_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str, step: str
@@ -91,8 +98,8 @@ def test_a_failure_leaves_the_old_export_or_one_that_the_same_call_finishes(
     after = state(tmp_path)
     assert after.keys() == before.keys()
     assert read_manifest(tmp_path) == old
-    if fails == "README.md" or step == "sync":
-        assert after == before
+    replaced_before = {"croissant.json": 0, "README.md": 1, "manifest.json": 2}[fails] if step == "rename" else 0
+    assert len([name for name in after if after[name] != before[name]]) == replaced_before
     update_card(tmp_path, Words(title="Birds"))
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == render_card(read_manifest(tmp_path))
     assert read_manifest(tmp_path).title == "Birds"
