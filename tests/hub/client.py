@@ -2,8 +2,8 @@
 
 huggingface_hub and datasets read their settings when they are imported, and the tests' own process is told to stay
 offline. So a client runs as `run_python(hub, code, home)`, or as any program with the variables of
-`client_environment(hub, home)`. What needs huggingface_hub alone can run in the tests' process, between
-`with client_here(hub, home):`, which is quicker; datasets and hf:// paths of fsspec cannot.
+`client_environment(hub, home)`. Within `with client_here(hub, home):` the tests' own process does, which is quicker,
+but changes settings that the clients do not expect to change: what a user sees is shown by processes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import datasets
+import datasets.config
 import huggingface_hub
 import huggingface_hub.constants
 import pytest
@@ -57,8 +59,15 @@ def run_python(
 
 @contextmanager
 def client_here(hub: LoopbackHub, home: Path, *, token: str | None = TOKEN) -> Iterator[None]:
-    """Let huggingface_hub in this process use this Hub, with a cache of its own, for a while."""
-    settings = {
+    """Let huggingface_hub and datasets in this process use this Hub, with caches of their own, for a while."""
+    of_datasets = {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HUB_OFFLINE": False,
+        "HF_DATASETS_OFFLINE": False,
+        "HF_DATASETS_CACHE": home / "datasets",
+        "DOWNLOADED_DATASETS_PATH": home / "datasets" / "downloads",
+    }
+    of_hub = {
         "ENDPOINT": hub.endpoint,
         "HUGGINGFACE_CO_URL_HOME": f"{hub.endpoint}/",
         "HUGGINGFACE_CO_URL_TEMPLATE": hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
@@ -70,11 +79,14 @@ def client_here(hub: LoopbackHub, home: Path, *, token: str | None = TOKEN) -> I
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         # huggingface_hub uploads by a word that its HTTP library has given up.
         warnings.filterwarnings("ignore", message="Use 'content=", category=DeprecationWarning)
-        for name, value in settings.items():
-            patch.setattr(huggingface_hub.constants, name, value)
+        for module, settings in ((huggingface_hub.constants, of_hub), (datasets.config, of_datasets)):
+            for name, value in settings.items():
+                patch.setattr(module, name, value)
         patch.setenv("HF_TOKEN", token or "")
+        huggingface_hub.HfFileSystem.clear_instance_cache()
         yield
         huggingface_hub.close_session()
+        huggingface_hub.HfFileSystem.clear_instance_cache()
 
 
 def at_every_commit(
