@@ -98,7 +98,7 @@ class Config:
     format: Literal["bucketed_shards_v2", "bucketed_shards_v1"] = content("bucketed_shards_v2", "name of the format")
 
     source_type: Literal["folder", "tars", "parquet"] | None = run(None, "read sources as this kind; without it look")
-    workers: int | None = run(None, "processes; without it one per core", low=1)
+    workers: int | None = run(None, "processes, 0 for this one alone; without it one per core", low=0)
     batch_size: int = run(32, "batch size the plan counts batches for", low=1)
     max_failure_ratio: Fraction = run(
         Fraction(5, 100), "share of undecodable images at which a build fails", low=0, high=1

@@ -190,7 +190,7 @@ def measure(photos: Path | None, images: int, bases: tuple[int, ...], repeats: i
         folder = root / "photos"
         make_photos(photos, folder, images)
         modes: dict[str, ImageMode] = {"passthrough": "passthrough_jpeg", "re-encode": "reencode_jpeg"}
-        configs = {name: Config(base=bases, image_mode=mode, workers=1) for name, mode in modes.items()}
+        configs = {name: Config(base=bases, image_mode=mode, workers=0) for name, mode in modes.items()}
         index, plan = planned(folder, configs["re-encode"])
         corpus = corpus_of(folder, index, plan)
         runs: dict[str, Callable[[Path], None]] = {

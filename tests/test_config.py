@@ -43,7 +43,7 @@ def test_sizes(written: Any, size_bytes: int) -> None:
         ({"max_shard_size": "0.1"}, "max_shard_size must be a size such as 500MB, at least 1, got '0.1'"),
         ({"image_mode": "jpeg"}, "image_mode must be one of reencode_jpeg, passthrough_jpeg, got 'jpeg'"),
         ({"missing_caption": "ignore"}, "missing_caption must be one of drop, empty, error, got 'ignore'"),
-        ({"workers": True}, "workers must be a whole number, at least 1, got True"),
+        ({"workers": True}, "workers must be a whole number, at least 0, got True"),
         ({"strip_metadata": "yes"}, "strip_metadata must be true or false, got 'yes'"),
         ({"title": 3}, "title must be text, got 3"),
         ({"corners": (0, 0)}, "corners must name every value once, got 0,0"),

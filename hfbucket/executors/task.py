@@ -16,6 +16,8 @@ class Failure:
     reason: str
     #: Trying again cannot help: the disk is full, the source is gone.
     final: bool = False
+    #: A process died over it, or memory ran out: trying again with more care may help.
+    crashed: bool = False
 
 
 _listener: Callable[[int], None] | None = None

@@ -12,6 +12,7 @@ from hfbucket.config import Config
 from hfbucket.core.units import SourceKind, SourceSpec, Unit, UnitFacts
 from hfbucket.sources import folder, parquet, tars
 from hfbucket.sources.listing import Listing
+from hfbucket.sources.rows import Look
 
 __all__ = ["SOURCES", "Listing", "Source"]
 
@@ -22,8 +23,8 @@ class Source:
 
     #: (source, its number, config) to its units.
     list_units: Callable[[SourceSpec, int, Config], Listing]
-    #: Rows of a unit, schema INDEX, and what else was seen.
-    scan_unit: Callable[[Unit, Config], tuple[pa.Table, UnitFacts]]
+    #: Rows of a unit, schema INDEX, and what else was seen; the last argument looks at its images.
+    scan_unit: Callable[[Unit, Config, Look], tuple[pa.Table, UnitFacts]]
     #: (unit, rows with path, offset, size_bytes) to (number in the rows, image bytes), in the order of the unit.
     read_rows: Callable[[Unit, pa.Table, Config], Iterator[tuple[int, bytes]]]
     #: Whether single images of a unit can be read by path, or by offset and size.

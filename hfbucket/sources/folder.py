@@ -20,7 +20,7 @@ from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files
 from hfbucket.sources.containers import files_of, is_record, listing_facts
 from hfbucket.sources.listing import Listing
-from hfbucket.sources.rows import TEXT_EXTENSIONS, Place, Rows, extension_of, look_at, unreadable
+from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
 
 SLICE_FILES: Final = 1024
 """How many images a slice has on average. Slices end where a name's hash says so: one file more changes one slice."""
@@ -48,7 +48,7 @@ def random_access(unit: Unit) -> bool:
     return True
 
 
-def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
+def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
     """Return the index rows of a slice.
 
     Raises:
@@ -65,7 +65,7 @@ def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
             size_bytes=max(0, entry.size_bytes),
             mtime_ns=entry.mtime_ns,
         )
-        image = _look(unit, entry, name, config)
+        image = _look(unit, entry, name, config, look)
         rows.add(place, key=name, image=image, meta=_meta(unit, entry, rows), sidecars=_captions(unit, entry, rows))
     return rows.finish()
 
@@ -194,13 +194,13 @@ def _unit(spec: SourceSpec, number: int, root: str, part: Sequence[FileEntry], l
     )
 
 
-def _look(unit: Unit, entry: FileEntry, name: str, config: Config) -> dict[str, Any]:
+def _look(unit: Unit, entry: FileEntry, name: str, config: Config, look: Look) -> dict[str, Any]:
     if entry.size_bytes < 0:
         return unreadable("there is no such file")
     try:
         with store.RandomFile(store.join(unit.url, entry.path)) as file:
             window = cast("BinaryIO", store.Window(file, 0, file.size_bytes))
-            return look_at(window, name=name, size_bytes=file.size_bytes, max_pixels=config.max_pixels)
+            return look(window, name=name, size_bytes=file.size_bytes, max_pixels=config.max_pixels)
     except FileNotFoundError as error:
         raise SourceError(f"{name}: is gone since the folder was listed: is the source still there?") from error
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from hfbucket.io import store
 from hfbucket.io.images.formats import HEAD_BYTES, sniff
 from hfbucket.sources.containers import list_containers
 from hfbucket.sources.listing import Listing
-from hfbucket.sources.rows import Place, Rows, look_at, unreadable
+from hfbucket.sources.rows import Look, Place, Rows, look_at, unreadable
 
 EXTENSIONS: Final = ("parquet",)
 KEY_COLUMNS: Final = ("__key__", "key")
@@ -42,13 +43,14 @@ def random_access(unit: Unit) -> bool:
     return False
 
 
-def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
+def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
     """Return the index rows of a Parquet file; every image's bytes are read once.
 
     Raises:
         SourceError: it is no Parquet file, is damaged, or which column holds the images is not clear.
     """
     rows = Rows(unit, config)
+    seen = partial(look, max_pixels=config.max_pixels)
     with _opened(unit.url) as file:
         schema = file.schema_arrow
         column = image_column(file, config)
@@ -63,7 +65,7 @@ def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
             images = batch.column(column)
             for image, data, meta in zip(images, _bytes_of(images), metas, strict=True):
                 found = data.as_py() if data.is_valid else _why_missing(image.as_py(), meta)
-                _add(rows, unit, config, key_of(number), number, found, meta)
+                _add(rows, unit, seen, key_of(number), number, found, meta)
                 number += 1
     return rows.finish()
 
@@ -218,17 +220,20 @@ def _keys(file: pq.ParquetFile) -> Callable[[int], str]:
 
 
 def _add(
-    rows: Rows, unit: Unit, config: Config, key: str, number: int, data: bytes | str, meta: dict[str, Any]
+    rows: Rows,
+    unit: Unit,
+    look: Callable[..., dict[str, Any]],
+    key: str,
+    number: int,
+    data: bytes | str,
+    meta: dict[str, Any],
 ) -> None:
     """Add a row: an image's bytes, or the words why there are none."""
     size_bytes = len(data) if isinstance(data, bytes) else 0
     place = Place(
         archive=unit.name, member=key, path=None, offset=number, size_bytes=size_bytes, mtime_ns=unit.mtime_ns
     )
-    if isinstance(data, str):
-        image = unreadable(data)
-    else:
-        image = look_at(io.BytesIO(data), name=key, size_bytes=size_bytes, max_pixels=config.max_pixels)
+    image = unreadable(data) if isinstance(data, str) else look(io.BytesIO(data), name=key, size_bytes=size_bytes)
     rows.add(place, key=f"{unit.name}/{key}", image=image, meta=meta, sidecars={})
 
 

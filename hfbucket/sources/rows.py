@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 import pyarrow as pa
 
@@ -21,6 +21,13 @@ TEXT_EXTENSIONS: Final = ("txt", "caption")
 """Sidecars that hold a caption, the first that is there wins."""
 
 _CHUNK_ROWS: Final = 16_384
+
+
+class Look(Protocol):
+    """What finds out about an image: `look_at`, or the like of it."""
+
+    def __call__(self, file: BinaryIO, *, name: str, size_bytes: int, max_pixels: int) -> dict[str, Any]:
+        """Return the index columns that an image's header gives, or why the image is out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

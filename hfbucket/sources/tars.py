@@ -21,7 +21,7 @@ from hfbucket.io.store import RandomFile, Window
 from hfbucket.io.tarread import ForwardFile, Member, is_gzip, members, open_tar
 from hfbucket.sources.containers import list_containers
 from hfbucket.sources.listing import Listing
-from hfbucket.sources.rows import TEXT_EXTENSIONS, Place, Rows, extension_of, look_at, unreadable
+from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
 
 EXTENSIONS: Final = ("tar", "tgz", "tar.gz")
 _SIDECARS: Final = (*TEXT_EXTENSIONS, "json")
@@ -41,7 +41,7 @@ def random_access(unit: Unit) -> bool:
     return not (unit.url.lower().endswith("gz") or is_gzip(unit.url))
 
 
-def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
+def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
     """Return the index rows of a tar.
 
     Raises:
@@ -50,7 +50,7 @@ def scan_unit(unit: Unit, config: Config) -> tuple[pa.Table, UnitFacts]:
     rows = Rows(unit, config)
     notes: list[str] = []
     with open_tar(unit.url) as file:
-        scan = _Scan(unit, config, rows, file)
+        scan = _Scan(unit, config, rows, file, look)
         try:
             for member in members(file, notes):
                 scan.take(member)
@@ -90,8 +90,8 @@ class _Sample:
 class _Scan:
     """Groups the members of one tar into samples and turns them into rows."""
 
-    def __init__(self, unit: Unit, config: Config, rows: Rows, file: RandomFile | ForwardFile) -> None:
-        self._unit, self._config, self._rows, self._file = unit, config, rows, file
+    def __init__(self, unit: Unit, config: Config, rows: Rows, file: RandomFile | ForwardFile, look: Look) -> None:
+        self._unit, self._config, self._rows, self._file, self._look_at = unit, config, rows, file, look
         self._sample = _Sample("")
         self._with_image: set[str] = set()
         self._without_image: set[str] = set()
@@ -145,7 +145,7 @@ class _Scan:
         if not is_whole:
             return unreadable("the archive ends inside this member")
         size_bytes = member.size_bytes
-        return look_at(window, name=name, size_bytes=size_bytes, max_pixels=self._config.max_pixels)
+        return self._look_at(window, name=name, size_bytes=size_bytes, max_pixels=self._config.max_pixels)
 
     def _read_sidecar(self, member: Member, extension: str) -> bool:
         """Take a member as caption or metadata of its sample; return whether it is one."""

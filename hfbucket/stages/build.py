@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,6 @@ from hfbucket.core.outcomes import CODE, UNDECODABLE
 from hfbucket.core.plan import Plan
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, TooManyFailuresError
-from hfbucket.executors.local import worker_count
 from hfbucket.io.atomic import remove_temporaries, write_bytes
 from hfbucket.io.cards import read_templates, read_words
 from hfbucket.io.clock import created
@@ -33,6 +32,7 @@ from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.io.store import is_local, local_path
+from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.finish import Built, finish
 from hfbucket.stages.index import build_index
 from hfbucket.stages.places import check_apart, check_settings, clear, retire, written_folders
@@ -111,6 +111,7 @@ def _build(
     retire(export, work)
     if pending:
         _write_pending(index, plan, tasks, pending, on_event)
+        remove_temporaries(*written_folders(export, work))  # of workers that died
     receipts = [receipt for task in tasks if (receipt := _receipt(task)) is not None]
     _check_written(receipts, tasks, index, plan, job.config)
     _forget_others(work, tasks)
@@ -174,9 +175,11 @@ def _write_pending(
     if needed > free:
         text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"
         on_event(Notice(level="warning", text=text))
-    pending = sorted(
-        pending, key=lambda task: -task.planned_bytes
-    )  # the longest first: no core waits for it at the end
+    workers = workers_for(job.config, (indexed.unit.url for indexed in index.units))
+    # Tasks of sources in memory run in this very process, which no image may end, unless that was asked for.
+    care = Care.CHILD if workers == 0 and job.config.workers != 0 else Care.NONE
+    # The longest first: no core waits for it at the end.
+    pending = [replace(task, care=care) for task in sorted(pending, key=lambda task: -task.planned_bytes)]
     counts = [task.samples for task in pending]
     done = sum(task.samples for task in tasks) - sum(counts)
     run_rounds(
@@ -185,9 +188,10 @@ def _write_pending(
         counts,
         name=lambda task: task.file,
         stage="write",
-        workers=worker_count(job.config.workers),
+        workers=workers,
         on_event=on_event,
         done=done,
+        careful=lambda task, last: replace(task, care=Care.ALONE if last else Care.CHILD),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow.compute as pc
 
@@ -16,20 +18,23 @@ from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.meta import SIDECAR
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
-from hfbucket.errors import BuildError, SourceError
-from hfbucket.executors.local import map_tasks, worker_count
+from hfbucket.errors import BuildError, SampleError, SourceError
+from hfbucket.executors.isolated import Died, Isolated
+from hfbucket.executors.local import map_tasks
 from hfbucket.executors.task import Failure
 from hfbucket.io import store
 from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
 from hfbucket.sources import SOURCES, Listing
 from hfbucket.sources.detect import resolve
+from hfbucket.sources.rows import Look, look_at
+from hfbucket.stages.care import Care, carefully, workers_for
+from hfbucket.stages.rounds import failure_of
 
 _INDEX_VERSION: Final = 2
 """Raised whenever a scan gives other rows for the same bytes and settings."""
 
 _DECODERS: Final = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 _MOST_NOTES: Final = 20
-_ATTEMPTS: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +45,7 @@ class _Scan:
     config: Config
     #: Where its rows go.
     file: str
+    care: Care = Care.NONE
 
 
 def build_index(sources: Sequence[str], config: Config, *, on_event: OnEvent = ignore) -> Index:
@@ -127,10 +133,12 @@ def _scanned(todo: dict[str, _Scan], config: Config, total: int, on_event: OnEve
     written: dict[str, str] = {}
     before = total - len(todo)
     failures: list[Failure] = []
-    for _ in range(_ATTEMPTS):
-        scans = [scan for file, scan in todo.items() if file not in written]
+    workers = workers_for(config, (scan.unit.url for scan in todo.values()))
+    for care in Care:
+        scans = [replace(scan, care=care) for file, scan in todo.items() if file not in written]
         failures = []
-        for scan, result in map_tasks(scan_one, scans, workers=_workers(scans, config)):
+        at_once = workers if care != Care.ALONE else min(workers, 1)
+        for scan, result in map_tasks(scan_one, scans, workers=at_once):
             if isinstance(result, Failure):
                 failures.append(result)
             else:
@@ -139,12 +147,6 @@ def _scanned(todo: dict[str, _Scan], config: Config, total: int, on_event: OnEve
         if not failures:
             return written
     raise SourceError(f"{failures[0].task.unit.url}: could not be scanned: {failures[0].reason}")
-
-
-def _workers(scans: Sequence[_Scan], config: Config) -> int:
-    """Return the number of processes; what lies in this one's memory is only here."""
-    in_memory = any(scan.unit.url.startswith("memory://") for scan in scans)
-    return 1 if in_memory else worker_count(config.workers)
 
 
 def _written(file: str, unit: Unit) -> IndexedUnit:
@@ -169,11 +171,14 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def scan_one(scan: _Scan) -> str:
+def scan_one(scan: _Scan) -> str | Failure:
     """Scan one unit and return the file its rows are in; runs in a worker."""
     unit = scan.unit
     try:
-        table, facts = SOURCES[unit.kind].scan_unit(unit, scan.config)
+        with _look(scan.care) as look:
+            table, facts = SOURCES[unit.kind].scan_unit(unit, scan.config, look)
+    except (Died, MemoryError) as error:
+        return failure_of(scan, error)
     except OSError as error:
         raise SourceError(f"{unit.url}: cannot be read: {error}") from error
     file = scan.file
@@ -186,6 +191,28 @@ def scan_one(scan: _Scan) -> str:
         message = f"the index cache cannot be written: {error}; HFBUCKET_CACHE names another folder"
         raise BuildError(message) from error
     return file
+
+
+@contextmanager
+def _look(care: Care) -> Iterator[Look]:
+    """Yield what looks at an image: here, or with care in a child."""
+    if care == Care.NONE:
+        yield look_at
+        return
+
+    def look(file: BinaryIO, *, name: str, size_bytes: int, max_pixels: int) -> dict[str, Any]:
+        try:
+            return carefully(child, care, _look_at_bytes, (file.read(), name, size_bytes, max_pixels))
+        except SampleError as error:
+            return {"outcome": error.outcome, "detail": error.detail}
+
+    with Isolated() as child:
+        yield look
+
+
+def _look_at_bytes(image: tuple[bytes, str, int, int]) -> dict[str, Any]:
+    data, name, size_bytes, max_pixels = image
+    return look_at(io.BytesIO(data), name=name, size_bytes=size_bytes, max_pixels=max_pixels)
 
 
 def _announce(units: Sequence[Unit], on_event: OnEvent) -> None:

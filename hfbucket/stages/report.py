@@ -176,7 +176,7 @@ def _reencoded(made: Plan) -> int:
 
 def _needs(index: Index, made: Plan, table: pa.Table, config: Config, output: str) -> Needs:
     size_bytes = _pixels(table, "size_bytes")
-    workers = worker_count(config.workers)
+    workers = max(1, worker_count(config.workers))
     return Needs(
         output_bytes=figures.output_bytes(made),
         spool_bytes=_spool_bytes(index, made, size_bytes),

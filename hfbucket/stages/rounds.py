@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from hfbucket.core.events import Notice, OnEvent, Progress
 from hfbucket.errors import BuildError
+from hfbucket.executors.isolated import Died
 from hfbucket.executors.local import map_tasks
 from hfbucket.executors.task import Failure
 
@@ -45,7 +46,10 @@ def failure_of(task: object, error: Exception) -> Failure:
         reason = str(error) if words is None else f"{words}: {place}" if place else words
         return Failure(task=task, reason=reason, final=words is not None)
     if isinstance(error, MemoryError):
-        return Failure(task=task, reason="memory ran out: use fewer --workers, or a lower --max-pixels")
+        reason = "memory ran out: use fewer --workers, or a lower --max-pixels"
+        return Failure(task=task, reason=reason, crashed=True)
+    if isinstance(error, Died):
+        return Failure(task=task, reason=str(error), crashed=True)
     return Failure(task=task, reason=str(error), final=True)
 
 
@@ -59,29 +63,38 @@ def run_rounds(
     workers: int,
     on_event: OnEvent,
     done: int = 0,
+    careful: Callable[[T, bool], T] | None = None,
 ) -> None:
-    """Run every task; those that fail again, a few rounds, while that may help.
+    """Run every task; those that fail again, a few rounds, while that may help; in the last round one by one.
 
     Args:
         function: returns a `Failure` or anything else; never raises for what a disk, a source or a store may do.
         counts: images of every task.
         name: what a task is called in errors.
         done: images of this stage that were done before.
+        careful: (a task that crashed, whether the last round is next) to how it is tried again.
 
     Raises:
         BuildError: a task failed for good; what other tasks did stays.
     """
     counter = _Counter(stage, done, done + sum(counts), on_event)
-    left = list(range(len(tasks)))
-    for attempt in range(_ROUNDS):
-        failures = _run_round(function, [tasks[n] for n in left], [counts[n] for n in left], name, workers, counter)
+    left = dict(enumerate(tasks))
+    for attempt in range(1, _ROUNDS + 1):
+        at_once = workers if attempt < _ROUNDS else min(workers, 1)
+        failures = _run_round(function, list(left.values()), [counts[n] for n in left], name, at_once, counter)
         if not failures:
             return
-        left = [left[n] for n in sorted(failures)]
-        reason = f"{name(tasks[left[0]])}: {failures[min(failures)].reason}"
-        if attempt + 1 < _ROUNDS:
-            on_event(Notice(level="warning", text=f"{len(left)} tasks of {stage} failed and are tried again: {reason}"))
-            time.sleep(_PAUSE_S * 2**attempt)
+        numbers = list(left)
+        failed = {numbers[n]: failures[n] for n in sorted(failures)}
+        left = {n: left[n] for n in failed}
+        reason = next(f"{name(left[n])}: {failure.reason}" for n, failure in failed.items())
+        if attempt == _ROUNDS:
+            break
+        on_event(Notice(level="warning", text=f"{len(left)} tasks of {stage} failed and are tried again: {reason}"))
+        if careful is not None:
+            left |= {n: careful(left[n], attempt + 1 == _ROUNDS) for n in failed if failed[n].crashed}
+        if not all(failure.crashed for failure in failed.values()):
+            time.sleep(_PAUSE_S * 2 ** (attempt - 1))
     raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, first {reason}; {GO_ON}")
 
 

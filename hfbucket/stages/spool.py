@@ -21,13 +21,13 @@ from hfbucket.core.card_numbers import size
 from hfbucket.core.events import Notice, OnEvent
 from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
-from hfbucket.executors.local import worker_count
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import replacing
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import RandomFile
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.sources import SOURCES
+from hfbucket.stages.care import workers_for
 from hfbucket.stages.rounds import failure_of, run_rounds
 
 Int64s = npt.NDArray[np.int64]
@@ -100,7 +100,7 @@ def spool_units(index: Index, positions: Int64s, spool: Path, config: Config, *,
         counts,
         name=lambda task: task.unit.url,
         stage="spool",
-        workers=worker_count(config.workers),
+        workers=workers_for(config, (task.unit.url for task in tasks)),
         on_event=on_event,
     )
 

@@ -26,6 +26,7 @@ from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import INDEX, TASKS
+from hfbucket.stages.care import Care
 from hfbucket.stages.work import Work
 
 WRITER: Final = 1
@@ -68,6 +69,7 @@ class ShardTask:
     samples: int
     planned_bytes: int
     task_sha256: str
+    care: Care = Care.NONE
 
 
 def make_job(index: Index, config: Config, export: Path, work: Work) -> Job:

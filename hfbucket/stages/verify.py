@@ -194,7 +194,7 @@ class _Verification:
     def _in_shards(self, facts: TableFacts) -> Iterator[Problem]:
         tasks = [self._task(bucket_id, shard, facts) for bucket_id, shard in self._shards if self._present(shard.file)]
         total_bytes = sum(self._files[task.shard.file].size_bytes for task in tasks)
-        workers = self._workers if total_bytes > _IN_PROCESS_BYTES[self._depth] else 1
+        workers = self._workers if total_bytes > _IN_PROCESS_BYTES[self._depth] else 0
         results: dict[str, ShardResult] = {}
         self._on_event(Progress(stage="verify", done=0, total=len(tasks), unit="shards"))
         for task, result in map_tasks(check_shard, tasks, workers=workers):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from hfbucket.core.packing import FULL_QUALITY, FULL_SUBSAMPLING
 from hfbucket.core.plan import ENCODE_BUCKET, ENCODE_NONE
 from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
 from hfbucket.errors import SampleError, SourceError
+from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.images.decode import Decoded, decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
@@ -31,11 +33,16 @@ from hfbucket.io.images.jpeg import strip_metadata, walk
 from hfbucket.io.receipts import Receipt, Rejected, write_receipt
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
+from hfbucket.stages.care import Care, carefully
 from hfbucket.stages.read import SourceReader, read_units
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.tasks import ShardTask
 
 _ROWS_AT_ONCE: Final = 256
+
+
+_Order = tuple[bytes, dict[str, Any], Bucket, Config]
+"""What `make_image` makes an image of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +61,7 @@ def write_shard(task: ShardTask) -> Failure | None:
     """
     try:
         _write(task)
-    except (OSError, MemoryError, SourceError) as error:
+    except (OSError, MemoryError, SourceError, Died) as error:
         return failure_of(task, error)
     return None
 
@@ -67,11 +74,11 @@ def _write(task: ShardTask) -> None:
     rows: list[dict[str, Any]] = []
     rejected: list[Rejected] = []
     notes: Counter[str] = Counter()
-    with SourceReader(units, job.work.spool) as sources, ShardWriter(path) as shard:
+    with SourceReader(units, job.work.spool) as sources, ShardWriter(path) as shard, _maker(task) as make:
         planned = _task_rows(job.work.tasks, task.row_group)
         for done, (row, source) in enumerate(sources.read_all(planned), start=1):
             try:
-                image = make_image(source, row, task.bucket, job.config)
+                image = make((source, row, task.bucket, job.config))
             except SampleError as error:
                 rejected.append(Rejected(image_id=row["image_id"], outcome=error.outcome, detail=error.detail))
             else:
@@ -91,6 +98,20 @@ def _write(task: ShardTask) -> None:
         notes=dict(sorted(notes.items())),
     )
     write_receipt(job.work.receipts, receipt, pa.Table.from_pylist(rows, schema=SAMPLES))
+
+
+@contextmanager
+def _maker(task: ShardTask) -> Iterator[Callable[[_Order], Image]]:
+    """Yield what makes an image: here, or with care in a child."""
+    if task.care == Care.NONE:
+        yield _make
+        return
+    with Isolated() as child:
+        yield lambda order: carefully(child, task.care, _make, order)
+
+
+def _make(order: _Order) -> Image:
+    return make_image(*order)
 
 
 def _task_rows(tasks: Path, row_group: int) -> Iterator[dict[str, Any]]:

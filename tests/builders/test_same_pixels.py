@@ -57,7 +57,7 @@ def encoded(export: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
 def check(source: Path, work: Path, **settings: Any) -> int:
     """Build both ways and compare; return how many images were compared by their bytes."""
     for mode in ("reencode_jpeg", "passthrough_jpeg"):
-        config = Config(image_mode=mode, workers=1, missing_caption="empty", **settings)
+        config = Config(image_mode=mode, workers=0, missing_caption="empty", **settings)
         build(str(source), work / mode, config)
     reencoded, kept = encoded(work / "reencode_jpeg"), encoded(work / "passthrough_jpeg")
     rows = list(hfbucket.load_dataset(work / "passthrough_jpeg", streaming=True))

@@ -64,7 +64,7 @@ def touch_and_wait(path: str) -> None:
     time.sleep(60)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_every_task_once(workers: int) -> None:
     assert sorted(map_tasks(square, range(10), workers=workers)) == [(n, n * n) for n in range(10)]
     assert list(map_tasks(square, [], workers=workers)) == []
@@ -88,17 +88,17 @@ def test_a_killed_worker_is_a_failure_and_the_rest_goes_on() -> None:
     results = dict(map_tasks(die, range(8), workers=2))
     failure = results.pop(3)
     assert isinstance(failure, Failure)
-    assert (failure.task, failure.final) == (3, False)
+    assert (failure.task, failure.final, failure.crashed) == (3, False, True)
     assert "killed by SIGKILL" in failure.reason
     assert results == {n: n for n in range(8) if n != 3}
 
 
 def test_a_dying_worker_is_quoted() -> None:
     for task, failure in map_tasks(exit_with_words, range(2), workers=2):
-        assert failure == Failure(task=task, reason="a worker ended with exit code 3: the last words")
+        assert failure == Failure(task=task, reason="a worker ended with exit code 3: the last words", crashed=True)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_an_exception_comes_out_as_it_is(workers: int) -> None:
     with pytest.raises(FormatError, match="task: two is no good"):
         list(map_tasks(complain, range(5), workers=workers))
@@ -113,7 +113,7 @@ def test_what_libraries_print_does_no_harm() -> None:
     assert sorted(map_tasks(chatter, range(4), workers=2)) == [(n, n) for n in range(4)]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_progress_reaches_the_caller(workers: int) -> None:
     seen: list[tuple[int, int]] = []
     list(map_tasks(count_up, [7, 8], workers=workers, on_progress=lambda task, done: seen.append((task, done))))
@@ -159,4 +159,4 @@ def test_workers_end_with_a_killed_parent_and_need_no_main_guard(tmp_path: Path)
 def test_worker_count() -> None:
     assert worker_count(3) == 3
     assert worker_count(None) >= 1
-    assert worker_count(0) == 1
+    assert worker_count(0) == 0

@@ -17,7 +17,7 @@ from tests.sources.drawn import image, put
 
 
 def index(path: Path) -> Index:
-    return build_index([str(path)], Config(workers=1))
+    return build_index([str(path)], Config(workers=0))
 
 
 def test_parquet_of_datasets(tmp_path: Path) -> None:

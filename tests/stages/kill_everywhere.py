@@ -22,7 +22,7 @@ from tests.stages.pictures import tree
 CHANGES = ("replace", "unlink", "mkdir", "rmdir", "fsync")
 """Functions of os that a kill comes just before: names appear and vanish, data reach the disk."""
 
-CONFIG = Config(base=(128, 64), image_mode=sys.argv[3], max_shard_samples=3, workers=1)  # type: ignore[arg-type]
+CONFIG = Config(base=(128, 64), image_mode=sys.argv[3], max_shard_samples=3, workers=0)  # type: ignore[arg-type]
 
 
 def build_in_child(source: Path, export: Path, kill_at: int, counter: Path) -> int:

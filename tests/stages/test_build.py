@@ -29,7 +29,7 @@ from hfbucket.stages.build import build
 from hfbucket.stages.card import update_card
 from tests.stages.pictures import caption, draw_folder, draw_parquet, draw_tar, picture, tree
 
-SETTINGS: dict[str, Any] = {"base": (128, 64), "max_shard_samples": 3, "workers": 1}
+SETTINGS: dict[str, Any] = {"base": (128, 64), "max_shard_samples": 3, "workers": 0}
 COUNT = 20
 
 

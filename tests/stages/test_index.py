@@ -19,7 +19,7 @@ from hfbucket.stages import index as stage
 from hfbucket.stages.index import build_index, cache_folder
 from tests.sources.drawn import image, put, tar
 
-ONE = Config(workers=1)
+ONE = Config(workers=0)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_what_did_not_change_comes_from_the_cache(photos: Path) -> None:
     "config", [Config(caption_column=("sidecar",)), Config(max_pixels=9), Config(keep_location=True)]
 )
 def test_settings_that_change_rows_scan_anew(photos: Path, config: Config) -> None:
-    config = replace(config, workers=1)
+    config = replace(config, workers=0)
     scans([str(photos)])
     assert scans([str(photos)], config)[1] > 0
     assert scans([str(photos)], config)[1] == 0
@@ -73,7 +73,7 @@ def test_settings_that_change_rows_scan_anew(photos: Path, config: Config) -> No
 
 def test_settings_that_change_no_rows_do_not(photos: Path) -> None:
     scans([str(photos)])
-    assert scans([str(photos)], Config(workers=1, base=(256,), quality=80, missing_caption="empty"))[1] == 0
+    assert scans([str(photos)], Config(workers=0, base=(256,), quality=80, missing_caption="empty"))[1] == 0
 
 
 def test_place_workers_and_cache_change_no_row(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_events_tell_the_cache_the_notes_and_what_must_be_read(tmp_path: Path) -
 
 def test_a_caption_column_that_no_source_has_is_said(photos: Path) -> None:
     events: list[Event] = []
-    build_index([str(photos)], Config(workers=1, caption_column=("text", "sidecar")), on_event=events.append)
+    build_index([str(photos)], Config(workers=0, caption_column=("text", "sidecar")), on_event=events.append)
     warnings = [event.text for event in events if isinstance(event, Notice) and event.level == "warning"]
     assert warnings == ["no source has a column 'text': see --caption-column"]
 
@@ -133,7 +133,7 @@ def test_sources_in_memory_are_scanned_here(tmp_path: Path) -> None:
 
 def test_a_sample_of_units_is_spread_over_all(tmp_path: Path) -> None:
     root = put(tmp_path, {f"{number}.tar": tar([(f"{number}.jpg", image())]) for number in range(8)})
-    index, _ = scans([root], Config(workers=1, sample_units=3))
+    index, _ = scans([root], Config(workers=0, sample_units=3))
     assert index.columns("image_id")["image_id"].to_pylist() == ["1.tar/1", "4.tar/4", "6.tar/6"]
     assert index.units_listed == (8,)
 
@@ -142,8 +142,8 @@ def test_a_sample_of_units_is_spread_over_all(tmp_path: Path) -> None:
     ("files", "config", "message"),
     [
         ({"0.tar": tar([("a.txt", b"t")])}, ONE, "source 'd' holds no images: found 1 .txt. Is the path right"),
-        ({"a.txt": b""}, Config(workers=1, source_type="folder"), "source 'd' holds no images: found 1 .txt"),
-        ({"a.jpg": image(), "a.json": b'{"n": 1}'}, Config(workers=1, id_column="id"), "no metadata 'id' .* it has: n"),
+        ({"a.txt": b""}, Config(workers=0, source_type="folder"), "source 'd' holds no images: found 1 .txt"),
+        ({"a.jpg": image(), "a.json": b'{"n": 1}'}, Config(workers=0, id_column="id"), "no metadata 'id' .* it has: n"),
     ],
 )
 def test_a_source_without_what_is_needed_stops(
@@ -165,7 +165,7 @@ def test_the_cache_lies_where_it_was_asked_for(tmp_path: Path, monkeypatch: pyte
 def test_a_cache_that_cannot_be_written_is_named(photos: Path, tmp_path: Path) -> None:
     put(tmp_path, {"file": b""})
     with pytest.raises(BuildError, match=r"the index cache cannot be written: .*HFBUCKET_CACHE names another folder"):
-        build_index([str(photos)], Config(workers=1, cache_dir=str(tmp_path / "file")))
+        build_index([str(photos)], Config(workers=0, cache_dir=str(tmp_path / "file")))
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

@@ -45,7 +45,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-CONFIG = Config(base=(64,), batch_size=2, max_failure_ratio="0.5", workers=1)  # type: ignore[arg-type]
+CONFIG = Config(base=(64,), batch_size=2, max_failure_ratio="0.5", workers=0)  # type: ignore[arg-type]
 
 
 def test_the_numbers_add_up(photos: Path) -> None:
@@ -81,12 +81,12 @@ def test_it_tells_what_was_found(photos: Path) -> None:
 
 def test_lower_bases_rescue(photos: Path) -> None:
     assert hfbucket.plan(str(photos), CONFIG).rescued_by_base == {}
-    report = hfbucket.plan(str(photos), Config(base=(128,), workers=1, max_failure_ratio=1))  # type: ignore[arg-type]
+    report = hfbucket.plan(str(photos), Config(base=(128,), workers=0, max_failure_ratio=1))  # type: ignore[arg-type]
     assert report.rescued_by_base[64] > 0
 
 
 def test_passthrough_counts_what_it_would_encode_and_gps(photos: Path) -> None:
-    config = Config(base=(64,), image_mode="passthrough_jpeg", workers=1)
+    config = Config(base=(64,), image_mode="passthrough_jpeg", workers=0)
     report = hfbucket.plan(str(photos), config)
     assert (report.reencoded_in_passthrough, report.images_with_gps) == (1, 1)
     assert hfbucket.plan(str(photos), CONFIG).reencoded_in_passthrough is None
@@ -94,7 +94,7 @@ def test_passthrough_counts_what_it_would_encode_and_gps(photos: Path) -> None:
 
 def test_many_broken_images_are_told(photos: Path) -> None:
     assert not hfbucket.plan(str(photos), CONFIG).too_many_failures
-    assert hfbucket.plan(str(photos), Config(base=(64,), workers=1)).too_many_failures
+    assert hfbucket.plan(str(photos), Config(base=(64,), workers=0)).too_many_failures
 
 
 def test_the_command_writes_nothing_but_the_cache_and_prints_the_same_as_data(

@@ -43,7 +43,7 @@ def work(task: int) -> Failure | None:
 def run(tasks: list[int], events: list[Event]) -> None:
     _tries.clear()
     run_rounds(
-        work, tasks, [10] * len(tasks), name=lambda n: f"task {n}", stage="write", workers=1,
+        work, tasks, [10] * len(tasks), name=lambda n: f"task {n}", stage="write", workers=0,
         on_event=events.append, done=5,
     )  # fmt: skip
 
