@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "verify"]
+__all__ = ["Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "push", "verify"]
 
 _HOMES = {
     "Config": "hfbucket.config",
@@ -19,6 +19,7 @@ _HOMES = {
     "build": "hfbucket.stages.build",
     "load_dataset": "hfbucket.load.api",
     "plan": "hfbucket.stages.report",
+    "push": "hfbucket.stages.push",
     "verify": "hfbucket.stages.verify",
 }
 """Public name to the module that has it."""
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hfbucket.errors import HfBucketError
     from hfbucket.load.api import load_dataset
     from hfbucket.stages.build import build
+    from hfbucket.stages.push import push
     from hfbucket.stages.report import plan
     from hfbucket.stages.verify import verify
 

@@ -9,6 +9,7 @@
     │   ├── TooManyFailuresError            more undecodable images than allowed
     │   └── PlanMismatchError               the plan is not the one that was expected
     ├── VerifyError                         an export that breaks its promises
+    ├── PushError                           a push that cannot start, go on or finish
     ├── MissingDependencyError (ImportError)
     └── SampleError                         one bad sample: data, never the end of a build
 
@@ -68,6 +69,10 @@ class PlanMismatchError(BuildError):
 
 class VerifyError(HfBucketError):
     """An export breaks promises of the format."""
+
+
+class PushError(HfBucketError):
+    """A push cannot start, go on or finish; what has arrived stays, and the same command continues."""
 
 
 class MissingDependencyError(HfBucketError, ImportError):

@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": "Show what a build would write: buckets, skips, crop loss, bytes. Writes nothing.",
     "build": "Write the export: shards, manifest and card. Run it again to continue.",
     "verify": "Check every promise of an export.",
+    "push": "Send an export to the Hub, a Storage Bucket or a folder: complete or invisible. Run it again to continue.",
     "explain": "Show how one image size gets its bucket and its crop.",
     "why": "Tell what became of one input, or list the inputs that were left out.",
     "card": "Change the words of a finished export's card.",
@@ -60,6 +61,7 @@ def group() -> None:
     hfbucket plan photos/                 what would come out; nothing is written
     hfbucket build photos/ -o export      shards, manifest and card
     hfbucket verify export                every promise of the format, checked
+    hfbucket push export me/my-dataset    to the Hub: complete or invisible
     """
 
 

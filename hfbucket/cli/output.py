@@ -57,7 +57,8 @@ class _Screen:
             self._stage = event.stage
             self._bar = tqdm(
                 desc=event.stage, total=event.total, unit=f" {event.unit}", disable=self._disabled,
-                initial=event.done, smoothing=0.1, mininterval=0.2, file=sys.stderr, dynamic_ncols=True,
+                unit_scale=event.unit == "B", initial=event.done, smoothing=0.1, mininterval=0.2,
+                file=sys.stderr, dynamic_ncols=True,
             )  # fmt: skip
             return
         self._bar.total = event.total

@@ -86,9 +86,15 @@ def check_words(words: Words) -> None:
     texts = {"title": words.title, "description": words.description, "citation": words.citation}
     texts |= {f"sections: {name}.md": text for name, text in (words.sections or {}).items()}
     for place, text in texts.items():
-        found = _PLACEHOLDER.search(text or "")
+        found = placeholder_in(text or "")
         if found:
-            raise ConfigError(f"{place} must be finished text, got {found[0]!r}; write it out or leave it away")
+            raise ConfigError(f"{place} must be finished text, got {found!r}; write it out or leave it away")
+
+
+def placeholder_in(text: str) -> str | None:
+    """Return what in a text still waits to be written, such as `TODO`, or None."""
+    found = _PLACEHOLDER.search(text)
+    return None if found is None else found[0]
 
 
 def _license(words: Words, old: License) -> License:

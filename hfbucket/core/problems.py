@@ -52,6 +52,11 @@ REMEDIES: Final[Mapping[str, str]] = {
     "ledger": _TABLES,
     "statistics": _TABLES,
     "croissant": "run `hfbucket card EXPORT`: it writes croissant.json anew",
+    "hub_limit": "build again with another --max-shard-size: larger for fewer files, smaller for smaller ones",
+    "license": "say how it may be used: `hfbucket card EXPORT --license ID`, or --license-name and --license-link",
+    "placeholder": "write it out with `hfbucket card EXPORT`",
+    "personal": "build again with --strip-metadata and no --keep-location, or push with --private or --allow-location",
+    "visibility": "change it in the settings of the repository, or leave the flag away",
     "card": "run `hfbucket card EXPORT`: it renders README.md anew; text of your own goes into its --sections",
 }
 """What to do about each kind of problem; the keys are all codes there are."""

@@ -13,12 +13,17 @@ from typing import Final
 
 _ORIENTATION: Final = 0x0112
 _GPS: Final = 0x8825
+_EXIF_DIRECTORY: Final = 0x8769
+_OWNER: Final = (0xA430, 0xA431, 0xA435)  # CameraOwnerName, BodySerialNumber, LensSerialNumber
 _GPS_POSITION: Final = (2, 4)  # GPSLatitude, GPSLongitude
 METADATA_BYTES: Final = 1 << 20
 """No more of an EXIF block or XMP packet is read: a position in it lies at its start."""
 
 _INTEGERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 _XMP_ORIENTATION: Final = re.compile(rb"""tiff:Orientation(?:\s*=\s*["']|>)\s*([1-8])""")
+_XMP_OWNER: Final = re.compile(
+    rb"aux:(?:OwnerName|SerialNumber|LensSerialNumber)|exifEX:(?:CameraOwnerName|BodySerial)"
+)
 _XMP_GPS: Final = re.compile(rb"exif:GPSL(?:at|ong)itude")
 
 
@@ -28,6 +33,8 @@ class Exif:
 
     orientation: int | None = None
     gps: bool = False
+    #: Names the owner of the camera, or its serial number.
+    owner: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +57,11 @@ def read_exif(exif: bytes, xmp: bytes = b"") -> Exif:
     orientation = found.orientation
     if orientation is None and (match := _XMP_ORIENTATION.search(xmp)):
         orientation = int(match[1])
-    return Exif(orientation=orientation, gps=found.gps or bool(_XMP_GPS.search(xmp)))
+    return Exif(
+        orientation=orientation,
+        gps=found.gps or bool(_XMP_GPS.search(xmp)),
+        owner=found.owner or bool(_XMP_OWNER.search(xmp)),
+    )
 
 
 def _from_tiff(tiff: bytes) -> Exif:
@@ -61,9 +72,12 @@ def _from_tiff(tiff: bytes) -> Exif:
     orientation = directory.get(_ORIENTATION)
     gps = directory.get(_GPS)
     positions = _directory(tiff, order, gps) if gps else {}
+    more = directory.get(_EXIF_DIRECTORY)
+    details = _directory(tiff, order, more) if more else {}
     return Exif(
         orientation=orientation if orientation in range(1, 9) else None,
         gps=any(tag in positions for tag in _GPS_POSITION),
+        owner=any(tag in details for tag in _OWNER),
     )
 
 

@@ -1,0 +1,118 @@
+"""What a push is about to do, and all that must be right before a byte leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hfbucket.core.events import OnEvent
+from hfbucket.core.keys import CARD
+from hfbucket.core.manifest import Manifest
+from hfbucket.core.problems import Problem, problem
+from hfbucket.core.push import Changes, PushFile, Remote, changes, check_limits, summary_of
+from hfbucket.io.git_hash import git_oid
+from hfbucket.stages.push_checks import card_findings, personal_rows, shard_findings, table_findings
+from hfbucket.stages.push_target import Target
+from hfbucket.stages.verify import verify
+
+__all__ = ["PushOptions", "PushPlan", "listed", "make_plan"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushOptions:
+    """How to push, as the caller asked."""
+
+    private: bool | None
+    create_pr: bool
+    token: str | bool | None
+    allow_location: bool
+    workers: int | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PushPlan:
+    """What a push is about to do, before anything is sent."""
+
+    export_id: str
+    target: str
+    #: `public`, `private`, or None where there is no such notion.
+    visibility: str | None
+    is_new: bool
+    changes: Changes
+    #: In words: one commit, or parts.
+    way: str
+    problems: tuple[Problem, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain JSON data."""
+        plain = {name: getattr(self, name) for name in ("export_id", "target", "visibility", "is_new", "way")}
+        problems = [asdict(found) for found in self.problems]
+        return {**plain, **self.changes.to_dict(), "kinds": summary_of(self.changes), "problems": problems}
+
+
+def make_plan(
+    folder: Path,
+    manifest: Manifest,
+    wanted: tuple[PushFile, ...],
+    place: Target,
+    remote: Remote,
+    options: PushOptions,
+    on_event: OnEvent,
+) -> PushPlan:
+    """Return what is to be done, with all that falls short."""
+    found = changes(wanted, remote.files, git_oid)
+    private = options.private if remote.private is None else remote.private
+    visibility = ("private" if private else "public") if place.on_hub else None
+    problems = [
+        *verify(folder, depth="structure", on_event=on_event).problems,
+        *_place_findings(place, remote, wanted, options),
+    ]
+    if found.files and not any(one.code in ("missing", "link", "size") for one in problems):
+        public = visibility == "public" and not options.allow_location
+        problems += _content_findings(folder, manifest, found, place, public, options, on_event)
+    return PushPlan(
+        export_id=manifest.export_id or "",
+        target=place.name,
+        visibility=visibility,
+        is_new=not remote.exists,
+        changes=found,
+        way=place.way(found) if found.files else "nothing to do",
+        problems=tuple(problems),
+    )
+
+
+def _place_findings(
+    place: Target, remote: Remote, wanted: tuple[PushFile, ...], options: PushOptions
+) -> Iterator[Problem]:
+    if options.private is not None and remote.private not in (None, options.private):
+        now, asked = ("private", "public") if remote.private else ("public", "private")
+        yield problem("visibility", f"{place.name} exists and is {now}, asked for is {asked}", file=place.name)
+    if place.on_hub:
+        yield from check_limits(wanted, remote.files)
+
+
+def _content_findings(
+    folder: Path,
+    manifest: Manifest,
+    found: Changes,
+    place: Target,
+    public: bool,
+    options: PushOptions,
+    on_event: OnEvent,
+) -> Iterator[Problem]:
+    """Yield what is wrong with the bytes that travel, and with the card."""
+    yield from card_findings(folder, manifest, place, travels=any(file.path == CARD for file in found.send))
+    broken = list(table_findings(folder, found))
+    yield from broken
+    yield from shard_findings(folder, manifest, found, public=public, workers=options.workers, on_event=on_event)
+    if public and not broken:
+        yield from personal_rows(folder, [file.path for file in found.send if file.path.startswith("samples/")])
+
+
+def listed(plan: PushPlan) -> str:
+    """Return in words all that falls short."""
+    lines = [f"{one.file}: {one.message}\n    {one.remedy}" for one in plan.problems]
+    return "\n".join([f"nothing was sent to {plan.target}; first put right:", *lines])
