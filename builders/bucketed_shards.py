@@ -21,6 +21,7 @@ from hfbucket.load.features import features_of
 from hfbucket.load.offsets import sample_starts
 from hfbucket.load.plan import ShardRef, select_buckets, shard_refs, split_ref
 from hfbucket.load.samples import check_columns, read_examples
+from hfbucket.load.tables import SampleTables, TableRef, table_refs
 
 
 @dataclass
@@ -48,10 +49,15 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     _manifest: Manifest | None = None
     _starts: dict[str, Any] | None = None
+    _tables: SampleTables | None = None
+
+    def __init__(self, *args: Any, manifest: Manifest | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        self._manifest = manifest  # where it has been read already
+        super().__init__(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state without what can be read again; workers need neither."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_manifest", "_starts")}
+        """Return the state without what can be read again; workers need no manifest."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_manifest", "_starts", "_tables")}
 
     def _info(self) -> datasets.DatasetInfo:
         manifest = self._read_manifest()
@@ -85,13 +91,17 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
             list_folder=lambda folder: self._access().list(f"{base_url}/{folder}"),
             buckets=self.config.buckets,
         )
-        urls = dl_manager.download([ref.url for ref in refs])
+        columns = check_columns(self.config.columns)
+        if not all(_in_tables(ref, columns) for ref in refs):
+            here = self._access().here
+            urls = dl_manager.download([ref.url if dl_manager.is_streaming else here(ref.url) for ref in refs])
+            refs = [replace(ref, url=url) for ref, url in zip(refs, urls, strict=True)]
         # The one list is what datasets shards; the rest goes to every worker as it is.
         gen_kwargs = {
-            "shards": [replace(ref, url=url) for ref, url in zip(refs, urls, strict=True)],
-            "columns": check_columns(self.config.columns),
+            "shards": refs,
+            "columns": columns,
             "crop": self._crops(manifest),
-            "tables": tuple(f"{base_url}/{table.file}" for table in manifest.samples),
+            "tables": table_refs(manifest, base_url),
         }
         return [datasets.SplitGenerator(name="train", gen_kwargs=gen_kwargs)]
 
@@ -99,16 +109,24 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         yield from (shard.url for shard in shards)
 
     def _generate_examples(
-        self, shards: list[ShardRef], columns: tuple[str, ...], crop: bool, tables: tuple[str, ...]
+        self, shards: list[ShardRef], columns: tuple[str, ...], crop: bool, tables: tuple[TableRef, ...]
     ) -> Iterator[tuple[Key, dict[str, Any]]]:
+        access = self._access()
+        if self._tables is None:
+            self._tables = SampleTables(tables, access.open_ranges)
         for number, shard in enumerate(shards):
-            for position, example in enumerate(read_examples(shard, self._access().open, columns=columns, crop=crop)):
+            if _in_tables(shard, columns):
+                examples = self._tables.read_examples(shard, columns)
+            else:
+                examples = read_examples(shard, access.open_run, columns=columns, crop=crop)
+            for position, example in enumerate(examples):
                 yield Key(number, position), example
 
     def _generate_more_gen_kwargs(self, shards: list[ShardRef], **same: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
         """Yield the keyword arguments of pieces of the shards: what `reshard` reads instead."""
         if self._starts is None:
-            self._starts = sample_starts(map(self._access().open, same["tables"]))
+            access = self._access()
+            self._starts = sample_starts(access.open_ranges(table.url, table.size_bytes) for table in same["tables"])
         for shard in shards:
             starts = self._starts.get(shard.file)
             yield {"shards": [shard] if starts is None else split_ref(shard, starts), **same}
@@ -137,6 +155,11 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _access(self) -> Access:
         return Access(token=self.token, storage_options=self.storage_options)
+
+
+def _in_tables(ref: ShardRef, columns: tuple[str, ...]) -> bool:
+    """Return whether a shard need not be read: it is remote, and the sample tables have all that is asked for."""
+    return "://" in ref.url and ref.row is not None and "image" not in columns
 
 
 def _max_pixels(manifest: Manifest) -> int | None:

@@ -136,7 +136,7 @@ def readers_of(reencoded: Path, passthrough: Path) -> dict[str, dict[str, Reader
     }
 
 
-def _local(url: str, in_one_run: bool) -> Any:  # noqa: ANN401
+def _local(url: str, start: int) -> Any:  # noqa: ANN401
     raise AssertionError(f"{url} is no local file")
 
 

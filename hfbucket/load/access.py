@@ -1,4 +1,4 @@
-"""Reading files of an export from where it lies, with the credentials and the retries of datasets."""
+"""Reading files of an export from where it lies, with the credentials and the retries of its store."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datasets.utils.file_utils import xlistdir, xopen
 
 from hfbucket.core.manifest import Manifest
 from hfbucket.errors import FormatError
+from hfbucket.io import hub_read
 from hfbucket.io.manifest_file import parse_manifest
 
 
@@ -21,29 +22,48 @@ class Access:
     token: str | bool | None = None
     storage_options: dict[str, Any] = field(default_factory=dict)
 
-    def open(self, url: str, in_one_run: bool = False) -> BinaryIO:
-        """Return a local path or URL opened for reading.
+    def open_run(self, url: str, start: int = 0) -> BinaryIO:
+        """Return a local path or URL opened to be read forward from a byte on, without seeking.
 
-        Args:
-            in_one_run: it is read from its start without seeking. Then the Hub sends one response, not many blocks.
+        The Hub and web servers send one response then, not many blocks.
         """
-        if "://" not in url:
-            return open(url, "rb")
-        whole = {"block_size": 0} if in_one_run and url.startswith(("hf://", "http://", "https://")) else {}
-        return cast(BinaryIO, xopen(url, "rb", download_config=self._config(), **whole))
+        if (at_hub := hub_read.hub_file(url)) is not None:
+            return hub_read.open_hub_file(at_hub, self.token, start=start)
+        is_one_response = start == 0 and url.startswith(("http://", "https://"))
+        file = self._open(url, **({"block_size": 0} if is_one_response else {}))
+        if start:
+            file.seek(start)
+        return file
+
+    def open_ranges(self, url: str, size_bytes: int) -> BinaryIO:
+        """Return a local path or URL opened to be read at any place; its size is known."""
+        if (at_hub := hub_read.hub_file(url)) is not None:
+            return hub_read.open_hub_file(at_hub, self.token, size_bytes=size_bytes)
+        return self._open(url)
+
+    def here(self, url: str) -> str:
+        """Return where the client's cache has a file of the Hub, which is found without the Hub; else the url."""
+        at_hub = hub_read.hub_file(url)
+        return (at_hub and hub_read.cached(at_hub)) or url
 
     def list(self, url: str) -> Sequence[str]:
         """Return the names in a folder."""
         return cast(Sequence[str], xlistdir(url, download_config=self._config()))
 
     def read_manifest(self, url: str) -> Manifest:
-        """Return the manifest at a path or URL.
+        """Return the manifest at a path or URL; that of a dataset repository goes through the client's cache.
 
         Raises:
             FormatError: there is none, or it breaks the format.
+            SourceError: the Hub does not give it.
         """
+        at_hub = hub_read.hub_file(url)
         try:
-            with self.open(url, in_one_run=True) as file:
+            if at_hub is None or at_hub.is_bucket:
+                file = self.open_run(url)
+            else:
+                file = hub_read.download(at_hub, self.token).open("rb")
+            with file:
                 data = file.read()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FormatError(
@@ -51,6 +71,11 @@ class Access:
                 where=url,
             ) from error
         return parse_manifest(data, where=url)
+
+    def _open(self, url: str, **options: int) -> BinaryIO:
+        if "://" not in url:
+            return open(url, "rb")
+        return cast(BinaryIO, xopen(url, "rb", download_config=self._config(), **options))
 
     def _config(self) -> DownloadConfig:
         return DownloadConfig(token=self.token, storage_options=dict(self.storage_options))

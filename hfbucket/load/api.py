@@ -77,22 +77,17 @@ def load_dataset(
 
 
 def _builder(location: Location, access: Access, **options: object) -> datasets.DatasetBuilder:
+    url = f"{location.url}/{MANIFEST}"
+    # A cache is reused while what tells the contents apart is the same: the commit, or a hash of all that matters.
+    manifest = None if location.commit else access.read_manifest(url)
+    content = location.commit if manifest is None else manifest.content_sha256 or content_sha256(manifest)
     return BucketedShards(
         base_path=location.url,
         repo_id=location.repo_id,
         hash=location.commit or BUILDER_HASH,
         token=access.token,
         storage_options=access.storage_options,
-        data_files=_data_files(location, access),
+        data_files=DataFilesDict({"train": DataFilesList([url], [(content,)])}),
+        manifest=manifest,
         **options,
     )
-
-
-def _data_files(location: Location, access: Access) -> DataFilesDict:
-    """Return the manifest as the one data file, with what tells its contents apart: a cache is reused while that is."""
-    url = f"{location.url}/{MANIFEST}"
-    content = location.commit
-    if content is None:
-        manifest = access.read_manifest(url)
-        content = manifest.content_sha256 or content_sha256(manifest)
-    return DataFilesDict({"train": DataFilesList([url], [(content,)])})

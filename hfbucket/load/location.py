@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from hfbucket.core.keys import MANIFEST
-from hfbucket.errors import ConfigError, SourceError
+from hfbucket.errors import ConfigError, FormatError, SourceError
 
-_HUB_DATASET = re.compile(r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?P<rest>/.*)?")
+_HUB_DATASET = re.compile(
+    r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+))?(?P<rest>/.*)?"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +38,7 @@ def locate(
     Raises:
         ConfigError: `revision` is given for what has none.
         SourceError: nothing is found there.
+        FormatError: a repository has no manifest.
     """
     path = os.fspath(path_or_repo).removesuffix(MANIFEST).rstrip("/") or "/"
     match = _HUB_DATASET.fullmatch(path)
@@ -43,19 +47,25 @@ def locate(
             return _without_revision(os.path.abspath(path), revision)
         if path.startswith("buckets/"):
             return _without_revision(f"hf://{path}", revision)
-        name = path.removeprefix("datasets/") if path.count("/") == 2 else path
-        match = _HUB_DATASET.fullmatch(f"hf://datasets/{name}") if name.count("/") == 1 else None
+        named = path.partition("@")[0]
+        name = path.removeprefix("datasets/") if named.count("/") == 2 else path
+        match = _HUB_DATASET.fullmatch(f"hf://datasets/{name}") if name.partition("@")[0].count("/") == 1 else None
     if match is not None:
-        return _repository(match["repo_id"], match["rest"] or "", _one(match["revision"], revision), token)
+        pinned = _one(match["revision"] and unquote(match["revision"]), revision)
+        return _repository(match["repo_id"], match["rest"] or "", pinned, token)
     if "://" in path:
         return _without_revision(path, revision)
     raise SourceError(f"{path}: no such folder, and not the name of a dataset on the Hub, which is user/name")
 
 
 def _repository(repo_id: str, rest: str, revision: str | None, token: str | bool | None) -> Location:
-    from hfbucket.io.hub import dataset_commit
+    from hfbucket.io import hub_read
 
-    commit = dataset_commit(repo_id, revision, token)
+    manifest = hub_read.HubFile(repo_id=repo_id, path=f"{rest}/{MANIFEST}".lstrip("/"), revision=revision)
+    try:
+        commit = hub_read.commit_of(manifest, token)
+    except FileNotFoundError as error:
+        raise FormatError("no such file: this is no export, or not one that is whole", where=str(manifest)) from error
     return Location(url=f"hf://datasets/{repo_id}@{commit}{rest}", repo_id=repo_id, commit=commit)
 
 

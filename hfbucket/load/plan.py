@@ -40,6 +40,8 @@ class ShardRef:
     start: int = 0
     #: Offset where the next run begins; None means the end of the archive.
     stop: int | None = None
+    #: Number of its first sample's row in the sample tables, counted through all of them; None where nothing says.
+    row: int | None = None
 
 
 def config_names(manifest: Manifest) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ def shard_refs(
         ConfigError: as `select_buckets`.
         FormatError: a bucket has samples and no shards.
     """
-    refs = []
+    refs, rows = [], _first_rows(manifest)
     for bucket_id, entry in select_buckets(manifest, config, buckets).items():
         files = [(shard.file, shard.count) for shard in entry.shards] or _listed(bucket_id, list_folder)
         if not files:
@@ -109,6 +111,7 @@ def shard_refs(
                 width_px=entry.scaled.w,
                 height_px=entry.scaled.h,
                 count=count,
+                row=rows.get(file),
             )
             for file, count in files
             if count != 0
@@ -128,9 +131,27 @@ def split_ref(ref: ShardRef, starts: npt.NDArray[np.int64], pieces: int = PIECES
         return [ref]
     offsets = [*inside[cuts[:-1]].tolist(), ref.stop]
     return [
-        replace(ref, start=start, stop=stop, count=count)
-        for start, stop, count in zip(offsets, offsets[1:], np.diff(cuts).tolist(), strict=False)
+        replace(ref, start=start, stop=stop, count=after - before, row=None if ref.row is None else ref.row + before)
+        for start, stop, before, after in zip(offsets, offsets[1:], cuts.tolist(), cuts[1:].tolist(), strict=False)
     ]
+
+
+def _first_rows(manifest: Manifest) -> dict[str, int]:
+    """Return where the rows of each shard begin in the sample tables, which are sorted by the shards' names.
+
+    Empty where there are no tables, or they hold other samples than the shards, as in a copy of a part.
+    """
+    shards = sorted(
+        ((shard.file, shard.count) for entry in manifest.buckets.values() for shard in entry.shards),
+        key=lambda shard: shard[0].encode("utf-8"),
+    )
+    starts, row = {}, 0
+    for file, count in shards:
+        if count is None:
+            return {}
+        starts[file] = row
+        row += count
+    return starts if manifest.samples and row == sum(table.rows for table in manifest.samples) else {}
 
 
 def _listed(bucket_id: str, list_folder: ListFolder) -> list[tuple[str, int | None]]:

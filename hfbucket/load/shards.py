@@ -16,8 +16,8 @@ from hfbucket.errors import FormatError
 from hfbucket.io.ustar import BLOCK, header, padding
 from hfbucket.load.plan import ShardRef
 
-OpenRemote = Callable[[str, bool], BinaryIO]
-"""Opens a URL for reading, given whether it will be read in one run from its start."""
+OpenRemote = Callable[[str, int], BinaryIO]
+"""Opens a URL to be read forward from a byte on."""
 
 IMAGE: Final = frozenset({"jpg", "jpeg", "png", "webp"})
 """Extensions of a sample's image; this package writes `jpg` only."""
@@ -57,14 +57,15 @@ def read_samples(ref: ShardRef, open_remote: OpenRemote, *, image: bool = True) 
 
 
 def _open(ref: ShardRef, open_remote: OpenRemote) -> BinaryIO:
-    if "://" in ref.url:
-        file = open_remote(ref.url, ref.start == 0)
-    elif os.path.isfile(ref.url):
+    try:
+        if "://" in ref.url:
+            return open_remote(ref.url, ref.start)
         file = open(ref.url, "rb")  # noqa: SIM115 (the caller closes it)
-    else:
-        raise FormatError(f"no such file at {ref.url}; the export is not complete, fetch it again", where=ref.file)
-    if ref.start:
-        file.seek(ref.start)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise FormatError(
+            f"no such file at {ref.url}; the export is not complete, fetch it again", where=ref.file
+        ) from error
+    file.seek(ref.start)
     return file
 
 

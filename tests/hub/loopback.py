@@ -72,7 +72,13 @@ class LoopbackHub:
         return self.store.create(kind, repo_id, private=private)
 
     def commit(
-        self, repo_id: str, files: Mapping[str, bytes | Path], *, ref: str = "main", title: str = "test"
+        self,
+        repo_id: str,
+        files: Mapping[str, bytes | Path],
+        *,
+        kind: str = "dataset",
+        ref: str = "main",
+        title: str = "test",
     ) -> Commit:
         """Commit files past the protocol: a quick way to set a scene."""
 
@@ -82,14 +88,14 @@ class LoopbackHub:
                 return self.store.blobs.entry(sha256, is_lfs=is_large(path, file.read(512), size))
 
         added = {path: entry(path, content) for path, content in files.items()}
-        return self.repository(repo_id).commit(ref, lambda kept: kept.update(added), title=title)
+        return self.repository(repo_id, kind).commit(ref, lambda kept: kept.update(added), title=title)
 
-    def commit_folder(self, repo_id: str, folder: Path) -> Commit:
+    def commit_folder(self, repo_id: str, folder: Path, *, kind: str = "dataset") -> Commit:
         """Commit all files of a folder past the protocol; the repository is made where it is missing."""
-        if ("dataset", repo_id) not in self.store.repositories:
-            self.create(repo_id)
+        if (kind, repo_id) not in self.store.repositories:
+            self.create(repo_id, kind)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        return self.commit(repo_id, {path.relative_to(folder).as_posix(): path for path in paths})
+        return self.commit(repo_id, {path.relative_to(folder).as_posix(): path for path in paths}, kind=kind)
 
     def read(self, commit: Commit, path: str) -> bytes:
         """Return a file of a commit."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hfbucket.errors import ConfigError, SourceError
-from hfbucket.io import hub
+from hfbucket.errors import ConfigError, FormatError, SourceError
+from hfbucket.io import hub_read
+from hfbucket.io.hub_read import HubFile
 from hfbucket.load.location import Location, locate
 
 
@@ -15,11 +16,13 @@ from hfbucket.load.location import Location, locate
 def hub_asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     asked: list[tuple[object, ...]] = []
 
-    def commit(*arguments: object) -> str:
-        asked.append(arguments)
+    def commit(file: HubFile, token: object) -> str:
+        if "nowhere" in file.path:
+            raise FileNotFoundError
+        asked.append((file.repo_id, file.revision, token, file.path.removesuffix("manifest.json")))
         return "c0ffee"
 
-    monkeypatch.setattr(hub, "dataset_commit", commit)
+    monkeypatch.setattr(hub_read, "commit_of", commit)
     return asked
 
 
@@ -34,13 +37,20 @@ def test_a_folder_wins_over_a_repository(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("path", "revision", "url", "asked"),
     [
-        ("user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t")),
-        ("datasets/user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t")),
-        ("user/name", "v1", "hf://datasets/user/name@c0ffee", ("user/name", "v1", "t")),
-        ("user/name@v1", None, "hf://datasets/user/name@c0ffee", ("user/name", "v1", "t")),
-        ("hf://datasets/user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t")),
-        ("hf://datasets/user/name@v1/a/b/", None, "hf://datasets/user/name@c0ffee/a/b", ("user/name", "v1", "t")),
-        ("hf://datasets/u/n@v1/manifest.json", "v1", "hf://datasets/u/n@c0ffee", ("u/n", "v1", "t")),
+        ("user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t", "")),
+        ("datasets/user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t", "")),
+        ("user/name", "v1", "hf://datasets/user/name@c0ffee", ("user/name", "v1", "t", "")),
+        ("user/name@v1", None, "hf://datasets/user/name@c0ffee", ("user/name", "v1", "t", "")),
+        ("user/name@refs/pr/1", None, "hf://datasets/user/name@c0ffee", ("user/name", "refs/pr/1", "t", "")),
+        ("hf://datasets/user/name", None, "hf://datasets/user/name@c0ffee", ("user/name", None, "t", "")),
+        (
+            "hf://datasets/user/name@v1/a/b/",
+            None,
+            "hf://datasets/user/name@c0ffee/a/b",
+            ("user/name", "v1", "t", "a/b/"),
+        ),
+        ("hf://datasets/u/n@v1/manifest.json", "v1", "hf://datasets/u/n@c0ffee", ("u/n", "v1", "t", "")),
+        ("hf://datasets/u/n@refs%2Fpr%2F1/a", None, "hf://datasets/u/n@c0ffee/a", ("u/n", "refs/pr/1", "t", "a/")),
     ],
 )
 def test_repositories_are_pinned_to_a_commit(
@@ -83,3 +93,8 @@ def test_a_revision_of_what_has_none_is_an_error(tmp_path: Path) -> None:
 def test_two_revisions_are_an_error() -> None:
     with pytest.raises(ConfigError, match="revision must be given once, got 'v1' in the path and 'v2'"):
         locate("user/name@v1", "v2")
+
+
+def test_a_repository_without_a_manifest_is_no_export() -> None:
+    with pytest.raises(FormatError, match=r"user/name@v1/nowhere/manifest.json: no such file: this is no export"):
+        locate("hf://datasets/user/name@v1/nowhere")

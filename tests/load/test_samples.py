@@ -17,7 +17,7 @@ from tests.factories import draw, tar_bytes
 SAMPLE = draw("p1152x832", 64, Size(w=64, h=32), 1, image_mode="passthrough_jpeg")
 
 
-def no_remote(url: str, in_one_run: bool) -> BinaryIO:
+def no_remote(url: str, start: int) -> BinaryIO:
     raise AssertionError(url)
 
 

@@ -35,7 +35,7 @@ def ref_to(url: str | Path, *, count: int | None = 4, start: int = 0, stop: int 
     )  # fmt: skip
 
 
-def no_remote(url: str, in_one_run: bool) -> BinaryIO:
+def no_remote(url: str, start: int) -> BinaryIO:
     raise AssertionError(url)
 
 
@@ -75,15 +75,15 @@ class OneWay(io.RawIOBase):
 def test_reads_a_stream_that_cannot_seek(shard: Path, image: bool) -> None:
     asked = []
 
-    def opened(url: str, in_one_run: bool) -> BinaryIO:
-        asked.append((url, in_one_run))
+    def opened(url: str, start: int) -> BinaryIO:
+        asked.append((url, start))
         return OneWay(shard.read_bytes())  # type: ignore[return-value]
 
     samples = list(read_samples(ref_to("hf://somewhere"), opened, image=image))
     assert [(key, parts["txt"], parts["json"]) for key, parts in samples] == [
         (key, parts["txt"], parts["json"]) for key, parts in SAMPLES
     ]
-    assert asked == [("hf://somewhere", True)]
+    assert asked == [("hf://somewhere", 0)]
 
 
 def test_reads_a_run_of_samples(shard: Path) -> None:
@@ -94,12 +94,14 @@ def test_reads_a_run_of_samples(shard: Path) -> None:
     remote = ref_to("memory://shard.tar", count=1, start=fourth)
     asked = []
 
-    def opened(url: str, in_one_run: bool) -> BinaryIO:
-        asked.append(in_one_run)
-        return fsspec.open(url).open()  # type: ignore[no-any-return]
+    def opened(url: str, start: int) -> BinaryIO:
+        asked.append(start)
+        file: BinaryIO = fsspec.open(url).open()
+        file.seek(start)
+        return file
 
     assert list(read_samples(remote, opened)) == SAMPLES[3:]
-    assert asked == [False]
+    assert asked == [fourth]
 
 
 @pytest.mark.parametrize("cut", [1, 511, 512, 513, 700, 1024, 1500, 2048, 2560, 3000, 5000])

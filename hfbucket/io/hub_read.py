@@ -1,0 +1,291 @@
+"""Files of the Hub as loading reads them: once, forward, and on from the byte where a connection broke off.
+
+The client's own file system lists the folder of every file it opens, and takes a connection that breaks twice for the
+end of the file. So shards are read here, by the client's own requests, waits and headers; small files that are needed
+again, such as the manifest, go through its cache.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+from urllib.parse import quote, unquote
+
+from huggingface_hub import HfApi, constants, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+)
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but exported lazily
+    build_hf_headers,
+    hf_raise_for_status,
+    http_stream_backoff,
+)
+
+from hfbucket import __version__
+from hfbucket.errors import SourceError
+
+__all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file"]
+
+Token = str | bool | None
+
+_URL: Final = re.compile(
+    r"hf://(?P<kind>datasets|buckets)/(?P<repo_id>[^/@]+/[^/@]+)"
+    r"(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+))?/(?P<path>.+)"
+)
+_COMMIT: Final = re.compile("[0-9a-f]{40}")
+
+_LOST: Final[type[Exception]] = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+"""The root of what the client's HTTP library raises; which library that is depends on the client's version."""
+
+_TRIES: Final = 6
+"""How often in a row a connection may be lost without a byte; the client's own retries come before each."""
+_FIRST_WAIT_S: Final = 0.5
+_BUFFER_BYTES: Final = 256 << 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubFile:
+    """One file of a dataset repository, or of a Storage Bucket, which has no revisions."""
+
+    repo_id: str
+    path: str
+    revision: str | None = None
+    is_bucket: bool = False
+
+    def __str__(self) -> str:
+        kind, revision = "buckets/" if self.is_bucket else "", f"@{self.revision}" if self.revision else ""
+        return f"{kind}{self.repo_id}{revision}/{self.path}"
+
+    @property
+    def http_url(self) -> str:
+        """Where the Hub gives it."""
+        if self.is_bucket:
+            return f"{constants.ENDPOINT}/buckets/{self.repo_id}/resolve/{quote(self.path)}"
+        return hf_hub_url(self.repo_id, self.path, repo_type="dataset", revision=self.revision)
+
+
+def hub_file(url: str) -> HubFile | None:
+    """Return the file that an `hf://` URL names; None where it is none of a dataset repository or Storage Bucket."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return None
+    revision = match["revision"] and unquote(match["revision"])
+    return HubFile(
+        repo_id=match["repo_id"], path=match["path"], revision=revision, is_bucket=match["kind"] == "buckets"
+    )
+
+
+def download(file: HubFile, token: Token = None) -> Path:
+    """Return a file of a dataset repository on this machine: the client's cache has it, or gets it.
+
+    Raises:
+        FileNotFoundError: the repository has no such file.
+        SourceError: there is no such repository or revision, or the Hub cannot be reached and the cache has no copy.
+    """
+    api = HfApi(library_name="hfbucket", library_version=__version__, token=token)
+    at = f"{file.repo_id}@{file.revision}" if file.revision else file.repo_id
+    try:
+        return _downloaded(api, file)
+    except HFValidationError as error:
+        raise SourceError(f"{at}: neither a folder here nor the name of a dataset on the Hub ({error})") from error
+    except RemoteEntryNotFoundError as error:
+        raise FileNotFoundError(f"{at} has no {file.path}") from error
+    except LocalEntryNotFoundError as error:
+        raise SourceError(f"{at}: {_not_here(file)}") from error
+    except OSError as error:  # what every answer of the Hub but a good one becomes
+        raise SourceError(
+            f"{at}: the Hub has no such dataset for you; check the name and the revision, and log in with "
+            f"`hf auth login` where it is private or gated ({error})"
+        ) from error
+
+
+def _downloaded(api: HfApi, file: HubFile) -> Path:
+    lost = 0
+    while True:
+        try:
+            return Path(api.hf_hub_download(file.repo_id, file.path, repo_type="dataset", revision=file.revision))
+        except _LOST as error:
+            if isinstance(error, HfHubHTTPError):  # an answer; the client has waited where that helps
+                raise
+            lost += 1
+            _wait(lost, file, error)
+
+
+def commit_of(file: HubFile, token: Token = None) -> str:
+    """Return the commit that a file's revision (default: the main branch) stands for; brings the file into the cache.
+
+    Raises:
+        FileNotFoundError, SourceError: as `download`.
+    """
+    place = download(file, token)
+    return place.parents[file.path.count("/")].name
+
+
+def open_hub_file(file: HubFile, token: Token = None, *, start: int = 0, size_bytes: int | None = None) -> BinaryIO:
+    """Return a file opened for reading: from the client's cache if it is there, else from the Hub.
+
+    Args:
+        start: read forward from this byte, in one response.
+        size_bytes: of the file. If given, it is read at any place instead, with a request for each read.
+    """
+    place = cached(file)
+    if place is not None:
+        local = open(place, "rb")  # noqa: SIM115 (the caller closes it)
+        local.seek(start)
+        return local
+    if size_bytes is not None:
+        return cast("BinaryIO", _Ranges(file, token, size_bytes))
+    return io.BufferedReader(_Stream(file, token, start), _BUFFER_BYTES)
+
+
+def _wait(lost: int, where: object, reason: Exception) -> None:
+    """Wait a while longer with every connection that is lost in a row.
+
+    Raises:
+        SourceError: they are too many.
+    """
+    if lost >= _TRIES:
+        raise SourceError(f"{where}: the Hub cannot be read: the connection is lost every time ({reason})") from reason
+    time.sleep(_FIRST_WAIT_S * 2 ** (lost - 1))
+
+
+def cached(file: HubFile) -> str | None:
+    """Return where the client's cache has a file; only a commit says for good what is in it."""
+    if file.is_bucket or not _COMMIT.fullmatch(file.revision or ""):
+        return None
+    found = try_to_load_from_cache(file.repo_id, file.path, revision=file.revision, repo_type="dataset")
+    return found if isinstance(found, str) else None
+
+
+def _not_here(file: HubFile) -> str:
+    state = "is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "cannot be reached"
+    words = f"the Hub {state}, and its cache on this machine has no {file.path}; "
+    if file.is_bucket:
+        return words + "go online"
+    revision = f" --revision {file.revision}" if file.revision else ""
+    return words + f"go online, where `hf download --repo-type dataset {file.repo_id}{revision}` fetches all for later"
+
+
+class _Stream(io.RawIOBase):
+    """A file read forward from a byte to `stop` or its end; where the connection is lost, another one goes on."""
+
+    def __init__(self, file: HubFile, token: Token, start: int, stop: int | None = None) -> None:
+        self._file, self._token = file, token
+        self._position, self._stop = start, stop
+        self._exits = ExitStack()
+        self._pieces: Iterator[bytes] | None = None
+        self._rest = memoryview(self._receive())  # now, so that a file which is not there is missed on opening
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 (any writable buffer)
+        """Return how many bytes were put into `buffer`; 0 at the end."""
+        if not self._rest:
+            self._rest = memoryview(self._receive())
+        taken, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(taken)] = taken
+        self._position += len(taken)
+        return len(taken)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        self._exits.close()
+        super().close()
+
+    def _receive(self) -> bytes:
+        """Return the next bytes, whatever it takes; none at the end."""
+        lost = 0
+        while self._stop is None or self._position < self._stop:
+            try:
+                if self._pieces is None:
+                    self._connect()
+                data = next(self._pieces, b"") if self._pieces else b""
+                if data or self._stop is None:
+                    return data
+                reason: Exception = ConnectionError(f"ended at byte {self._position:,} of {self._stop:,}")
+            except _LOST as error:
+                reason = error
+            self._disconnect()
+            lost += 1
+            _wait(lost, f"{self._file}, byte {self._position:,}", reason)
+        return b""
+
+    def _connect(self) -> None:
+        headers = build_hf_headers(token=self._token, library_name="hfbucket", library_version=__version__)
+        headers["Accept-Encoding"] = "identity"  # what is counted and asked for again are the file's own bytes
+        is_part = self._position > 0 or self._stop is not None
+        if is_part:
+            headers["Range"] = f"bytes={self._position}-{'' if self._stop is None else self._stop - 1}"
+        timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        try:
+            response = self._exits.enter_context(
+                http_stream_backoff("GET", self._file.http_url, headers=headers, timeout=timeout_s)
+            )
+            hf_raise_for_status(response)
+        except OfflineModeIsEnabled as error:
+            raise SourceError(f"{self._file}: {_not_here(self._file)}") from error
+        except RemoteEntryNotFoundError as error:
+            raise FileNotFoundError(f"{self._file}: no such file") from error
+        except HfHubHTTPError as error:
+            raise SourceError(f"{self._file}: the Hub does not give it ({error})") from error
+        if is_part and response.status_code != 206:
+            raise SourceError(f"{self._file}: asked for from byte {self._position:,} on, it came from its start")
+        self._stop = _end(response.headers, self._position) if self._stop is None else self._stop
+        self._pieces = response.iter_bytes()
+
+    def _disconnect(self) -> None:
+        self._exits.close()
+        self._pieces = None
+
+
+def _end(headers: Any, position: int) -> int | None:  # noqa: ANN401 (of the client's HTTP library)
+    """Return the offset where a response's body ends in the file."""
+    length = headers.get("Content-Length")
+    return None if length is None else position + int(length)
+
+
+class _Ranges(io.RawIOBase):
+    """A file of known size read at any place, with a request for each read."""
+
+    def __init__(self, file: HubFile, token: Token, size_bytes: int) -> None:
+        self._file, self._token, self._size = file, token, size_bytes
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place of the next read, in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Return the new place."""
+        self._position = (0, self._position, self._size)[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 (any writable buffer)
+        """Return how many bytes were put into `buffer`."""
+        stop = min(self._position + len(buffer), self._size)
+        view, done = memoryview(buffer), 0
+        with _Stream(self._file, self._token, self._position, stop) as stream:
+            while taken := stream.readinto(view[done:]):
+                done += taken
+        self._position += done
+        return done
