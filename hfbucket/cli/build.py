@@ -37,6 +37,7 @@ def _data(manifest: Manifest, output: str) -> dict[str, Any]:
         "export_id": manifest.export_id,
         "content_sha256": manifest.content_sha256,
         "summary": dict(manifest.summary),
+        "conversions": dict(manifest.statistics.get("conversions", {})),
         "shards": sum(len(entry.shards) for entry in manifest.buckets.values()),
         "bytes": sum(entry.bytes or 0 for entry in manifest.buckets.values()),
     }
@@ -44,8 +45,12 @@ def _data(manifest: Manifest, output: str) -> dict[str, Any]:
 
 def _text(manifest: Manifest, output: str) -> str:
     counts = {name: count for name, count in manifest.summary.items() if count}
+    conversions = {name: count for name, count in manifest.statistics.get("conversions", {}).items() if count}
     width = max(len(f"{count:,}") for count in counts.values())
     shards = sum(len(entry.shards) for entry in manifest.buckets.values())
     lines = [f"{output}: export {manifest.export_id}, {shards} shards", ""]
     lines += [f"  {count:>{width},}  {name}" for name, count in counts.items()]
+    if conversions:
+        lines += ["", "What decoding did to them:", ""]
+        lines += [f"  {count:>{width},}  {name}" for name, count in conversions.items()]
     return "\n".join([*lines, "", f"Check it with: hfbucket verify {output}"])

@@ -15,7 +15,7 @@ from hfbucket.core.manifest import BucketEntry, Manifest
 from hfbucket.core.manifest_json import content_sha256, to_dict
 from hfbucket.core.outcomes import CODE, OUTCOMES
 from hfbucket.core.problems import Lack, Problem, problem
-from hfbucket.core.statistics import SPREADS, Statistics
+from hfbucket.core.statistics import MULTI_FRAME, SPREADS, Statistics
 from hfbucket.errors import ConfigError, FormatError
 
 __all__ = ["check_counts", "check_foreign", "check_manifest"]
@@ -238,6 +238,21 @@ def _statistics(manifest: Manifest) -> Iterator[Problem]:
         if measure.images != held:
             counts = f"{measure.images} images, the bucket holds {held}"
             yield problem("statistics", f"statistics.crop_loss_ppm_by_bucket[{bucket_id!r}] counts {counts}")
+    yield from _conversions(manifest, exported)
+
+
+def _conversions(manifest: Manifest, exported: int) -> Iterator[Problem]:
+    """Yield counts of what decoding did that cannot be; exports of earlier releases have none."""
+    counts = manifest.statistics.get("conversions", {})
+    if not isinstance(counts, Mapping):
+        yield problem("statistics", f"statistics.conversions must be an object, got {counts!r}")
+        return
+    reencoded = manifest.reencoded_in_passthrough
+    for name, count in counts.items():
+        most = exported if reencoded is None or name == MULTI_FRAME else reencoded
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
+            what = f"must be 0 to {most}, the images that were decoded, got {count!r}"
+            yield problem("statistics", f"statistics.conversions.{name} {what}")
 
 
 def _local_paths(manifest: Manifest) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ import numpy as np
 from hfbucket import __version__
 from hfbucket.core.card_words import Words, changed_words, with_words
 from hfbucket.core.croissant import croissant_bytes
-from hfbucket.core.events import Notice, OnEvent
+from hfbucket.core.events import OnEvent
 from hfbucket.core.export_settings import manifest_fields
 from hfbucket.core.keys import CARD, CROISSANT
 from hfbucket.core.manifest import (
@@ -33,6 +33,7 @@ from hfbucket.core.manifest import (
 from hfbucket.core.manifest_json import GENERATOR, seal
 from hfbucket.core.outcomes import CODE, OUTCOMES
 from hfbucket.core.plan import Plan
+from hfbucket.core.statistics import CONVERSIONS
 from hfbucket.core.units import SourceSpec
 from hfbucket.errors import BuildError
 from hfbucket.io.atomic import write_bytes
@@ -84,10 +85,6 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
     write_bytes(export / CROISSANT, croissant_bytes(manifest))
     write_bytes(export / CARD, render_card(manifest, templates).encode("utf-8"))
     write_manifest(export, manifest)
-    notes = sum((Counter(receipt.notes) for receipt in built.receipts), Counter())
-    if notes:
-        told = ", ".join(f"{count:,} {name}" for name, count in sorted(notes.items()))
-        on_event(Notice(level="info", text=f"what decoding had to do: {told}"))
     return manifest
 
 
@@ -143,10 +140,16 @@ def _manifest(built: Built, summary: dict[str, int], samples: tuple[SampleTable,
         sources=_sources(built.index),
         buckets=_buckets(built.plan, built.receipts),
         samples=samples,
-        statistics=totals.statistics.to_dict(),
+        statistics={**totals.statistics.to_dict(), "conversions": _conversions(built.receipts)},
         summary=summary,
         reencoded_in_passthrough=reencoded,
     )
+
+
+def _conversions(receipts: Sequence[Receipt]) -> dict[str, int]:
+    """Return how many images decoding did each of its conversions to."""
+    counts = sum((Counter(receipt.notes) for receipt in receipts), Counter())
+    return {name: counts[name] for name in CONVERSIONS}
 
 
 def _buckets(plan: Plan, receipts: Sequence[Receipt]) -> dict[str, BucketEntry]:

@@ -24,12 +24,13 @@ from hfbucket.core.keys import MEMBERS, key_of
 from hfbucket.core.packing import FULL_QUALITY, FULL_SUBSAMPLING
 from hfbucket.core.plan import ENCODE_BUCKET, ENCODE_NONE
 from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
+from hfbucket.core.statistics import MULTI_FRAME
 from hfbucket.errors import SampleError, SourceError
 from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
-from hfbucket.io.images.decode import Decoded, decode_rgb
+from hfbucket.io.images.decode import Decoded, check_structure, decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
-from hfbucket.io.images.jpeg import strip_metadata, walk
+from hfbucket.io.images.jpeg import strip_metadata
 from hfbucket.io.receipts import Receipt, Rejected, write_receipt
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
@@ -47,7 +48,7 @@ _Order = tuple[bytes, dict[str, Any], Bucket, Config]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
-    """One image as it goes into a shard; `notes` is what a decoder did that is worth counting."""
+    """One image as it goes into a shard; `notes` are of `CONVERSIONS`: what decoding did, worth counting."""
 
     data: bytes
     encoding: Encoding
@@ -190,10 +191,11 @@ def _decoded(source: bytes, row: dict[str, Any], config: Config) -> Decoded:
 
 
 def _kept(source: bytes, config: Config) -> Image:
-    notes: tuple[str, ...] = ()
+    frames = 1
     if config.check == "structure":
-        walk(source)
+        frames = check_structure(source, "jpeg")
     elif config.check == "decode":
-        notes = decode_rgb(source, max_pixels=config.max_pixels).notes
+        frames += MULTI_FRAME in decode_rgb(source, max_pixels=config.max_pixels).notes
     data = strip_metadata(source) if config.strip_metadata else source
+    notes = (MULTI_FRAME,) if frames > 1 else ()
     return Image(data=data, encoding=Encoding(image_mode="passthrough_jpeg"), notes=notes)

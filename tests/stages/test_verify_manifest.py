@@ -121,6 +121,26 @@ MANIFEST_MUTATIONS: dict[str, tuple[Callable[[Manifest], dict[str, Any]], Found]
         },
         {("statistics", "manifest.json", None)},
     ),
+    "more conversions than images": (
+        lambda m: {"statistics": {**m.statistics, "conversions": {"oriented": 10**6}}},
+        {("statistics", "manifest.json", None)},
+    ),
+    "a conversion that is no count": (
+        lambda m: {"statistics": {**m.statistics, "conversions": {"oriented": True}}},
+        {("statistics", "manifest.json", None)},
+    ),
+    "conversions that are no object": (
+        lambda m: {"statistics": {**m.statistics, "conversions": [1]}},
+        {("statistics", "manifest.json", None)},
+    ),
+    "conversions of images that were kept": (
+        lambda m: {
+            "image_mode": "passthrough_jpeg",
+            "reencoded_in_passthrough": 0,
+            "statistics": {**m.statistics, "conversions": {"oriented": 1, "multi_frame": 1}},
+        },
+        {("statistics", "manifest.json", None)},
+    ),
     "a local source's path": (
         lambda m: {"sources": (replace(m.sources[0], url="/home/me/photos"),)},
         {("local_path", "manifest.json", None)},
