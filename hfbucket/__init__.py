@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "push", "verify"]
+__all__ = [
+    "Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "pull", "push", "verify",
+]  # fmt: skip
 
 _HOMES = {
     "Config": "hfbucket.config",
@@ -19,6 +21,7 @@ _HOMES = {
     "build": "hfbucket.stages.build",
     "load_dataset": "hfbucket.load.api",
     "plan": "hfbucket.stages.report",
+    "pull": "hfbucket.stages.pull",
     "push": "hfbucket.stages.push",
     "verify": "hfbucket.stages.verify",
 }
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from hfbucket.errors import HfBucketError
     from hfbucket.load.api import load_dataset
     from hfbucket.stages.build import build
+    from hfbucket.stages.pull import pull
     from hfbucket.stages.push import push
     from hfbucket.stages.report import plan
     from hfbucket.stages.verify import verify

@@ -10,6 +10,7 @@
     │   └── PlanMismatchError               the plan is not the one that was expected
     ├── VerifyError                         an export that breaks its promises
     ├── PushError                           a push that cannot start, go on or finish
+    ├── PullError                           a pull that cannot start, go on or finish
     ├── MissingDependencyError (ImportError)
     └── SampleError                         one bad sample: data, never the end of a build
 
@@ -73,6 +74,10 @@ class VerifyError(HfBucketError):
 
 class PushError(HfBucketError):
     """A push cannot start, go on or finish; what has arrived stays, and the same command continues."""
+
+
+class PullError(HfBucketError):
+    """A pull cannot start, go on or finish; what has arrived stays, and the same command continues."""
 
 
 class MissingDependencyError(HfBucketError, ImportError):

@@ -21,6 +21,7 @@ COMMANDS = {
     "build": "Write the export: shards, manifest and card. Run it again to continue.",
     "verify": "Check every promise of an export.",
     "push": "Send an export to the Hub, a Storage Bucket or a folder: complete or invisible. Run it again to continue.",
+    "pull": "Bring an export, or a part of it, from the Hub into a folder. Run it again to continue.",
     "explain": "Show how one image size gets its bucket and its crop.",
     "why": "Tell what became of one input, or list the inputs that were left out.",
     "card": "Change the words of a finished export's card.",

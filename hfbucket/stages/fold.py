@@ -79,7 +79,7 @@ def write_samples(
             on_event(Progress(stage="finish", done=done, total=total, unit="images"))
             yield samples
 
-    return _write_parts(export, "samples", SAMPLES, tables()), totals
+    return write_parts(export, "samples", SAMPLES, tables()), totals
 
 
 def write_ledger(export: Path, index: Index, plan: Plan, rejected: Iterable[Rejected]) -> tuple[SampleTable, ...]:
@@ -88,7 +88,7 @@ def write_ledger(export: Path, index: Index, plan: Plan, rejected: Iterable[Reje
     later_ids = pa.array(list(later), pa.string())
     pieces = index.groups("image_id", "detail", "width", "height")
     rows = (_ledger_rows(piece, start, plan, later, later_ids) for start, piece in pieces)
-    return _write_parts(export, "ledger", LEDGER, rows)
+    return write_parts(export, "ledger", LEDGER, rows)
 
 
 def _ledger_rows(piece: pa.Table, start: int, plan: Plan, later: dict[str, Rejected], later_ids: pa.Array) -> pa.Table:
@@ -115,7 +115,7 @@ def _size_details(piece: pa.Table, codes: npt.NDArray[np.uint8]) -> pa.ChunkedAr
     return pc.if_else(by_size, sizes, piece["detail"])
 
 
-def _write_parts(export: Path, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[SampleTable, ...]:
+def write_parts(export: Path, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[SampleTable, ...]:
     """Write tables as `<name>/part-00000.parquet` and so on, in row groups and parts of fixed numbers of rows."""
     groups = _regrouped(tables, schema)
     written: list[SampleTable] = []

@@ -25,6 +25,7 @@ from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
 from hfbucket.stages.verify_card import check_card_files
 from hfbucket.stages.verify_shard import ShardResult, ShardTask, check_shard
+from hfbucket.stages.verify_structure import check_structure
 from hfbucket.stages.verify_tables import TableFacts, check_ledger_files, check_sample_tables
 
 __all__ = ["DEPTHS", "Depth", "Report", "verify"]
@@ -138,7 +139,7 @@ class _Verification:
     def _problems(self) -> Iterator[Problem]:
         broken = capped(check_manifest(self._given, ours=self._ours))
         yield from broken
-        yield from capped(self._structure())
+        yield from capped(check_structure(self._manifest, self._files, ours=self._ours))
         if self._depth == "structure":
             return
         yield from self._table_hashes()
@@ -151,26 +152,6 @@ class _Verification:
         # Of a broken manifest no card can be asked.
         if self._depth == "full" and self._ours and not broken and self._present(CARD):
             yield from capped(check_card_files(self._url, self._manifest, {}))
-
-    def _structure(self) -> Iterator[Problem]:
-        named: dict[str, int | None] = {MANIFEST: None}
-        named |= {shard.file: shard.bytes for _, shard in self._shards}
-        named |= {table.file: table.bytes for table in self._manifest.samples}
-        if self._ours:
-            named[CARD] = None
-        for file, size_bytes in named.items():
-            entry = self._files.get(file)
-            if entry is None and file == CARD:
-                yield problem("card", "there is none; stock loaders find their configs in it", file=CARD)
-            elif entry is None:
-                yield problem("missing", "the manifest names it, but there is no such file", file=file)
-            elif entry.link:
-                yield problem("link", "must be a file, got a link or a folder", file=file)
-            elif size_bytes is not None and entry.size_bytes != size_bytes:
-                yield problem("size", f"must have {size_bytes} bytes, got {entry.size_bytes}", file=file)
-        for file, entry in self._files.items():
-            if file not in named and file.startswith("buckets/") and (file.endswith(".tar") or entry.link):
-                yield problem("stray", "stands under buckets/ without a place in the manifest", file=file)
 
     def _table_hashes(self) -> Iterator[Problem]:
         for table in self._manifest.samples:

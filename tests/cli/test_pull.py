@@ -1,0 +1,132 @@
+"""`hfbucket pull` against the loopback Hub: private repositories, revisions, faults, kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hfbucket.core.manifest import Manifest
+from hfbucket.stages.verify import verify
+from tests.factories import make_export
+from tests.hub.client import client_environment
+from tests.hub.faults import Kind
+from tests.hub.loopback import TOKEN, LoopbackHub
+
+REPO = "me/name"
+MAIN = "from hfbucket.cli.main import main; raise SystemExit(main())"
+
+
+@pytest.fixture
+def export(hub: LoopbackHub, tmp_path: Path) -> Manifest:
+    hub.create(REPO, private=True)
+    manifest = make_export(tmp_path / "export", bases=(128, 64))
+    hub.commit_folder(REPO, tmp_path / "export")
+    return manifest
+
+
+def start(hub: LoopbackHub, tmp_path: Path, *arguments: str, token: str | None = TOKEN) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, "pull", REPO, *arguments],
+        env={**client_environment(hub, tmp_path / "home", token=token), "HF_DEBUG": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+
+
+def pull(hub: LoopbackHub, tmp_path: Path, *arguments: str, code: int = 0, token: str | None = TOKEN) -> str:
+    """Run the command and return what it printed, stderr where it fails; the token is in none of it."""
+    process = start(hub, tmp_path, *arguments, token=token)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == code, err
+    assert TOKEN not in out + err
+    return out if code == 0 else err
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_whole_and_part_of_a_private_repository(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
+    commit = hub.repository(REPO).history()[-1].oid
+    said = pull(hub, tmp_path)
+    assert f"export {export.export_id} at commit {commit}" in said
+    assert "24 images in 8 shards" in said
+    assert contents(tmp_path / "name") == contents(tmp_path / "export")
+    hub.log.clear()
+    data = json.loads(pull(hub, tmp_path, "-o", "part", "--config", "r64", "--max-bytes", "100KB", "--json"))
+    assert data["part_of"] == {
+        "export_id": export.export_id, "selection": {"configs": ["r64"], "max_bytes": 100_000},
+        "summary": dict(export.summary),
+    }  # fmt: skip
+    assert verify(tmp_path / "part").ok
+    fetched = [request.path.rpartition("/")[2] for request in hub.log.requests if request.endpoint == "resolve"]
+    assert sorted(set(fetched)) == ["manifest.json", "part-00000.parquet", "shard-00000.tar", "shard-00001.tar"]
+    assert "log in with `hf auth login`" in pull(hub, tmp_path, "-o", "none", code=2, token=None)
+    assert "no config is called 'r63'; did you mean r64?" in pull(hub, tmp_path, "--config", "r63", code=2)
+    assert "max-bytes must be a size such as 500MB" in pull(hub, tmp_path, "--max-bytes", "lots", code=2)
+
+
+def test_a_token_and_a_revision_on_the_command_line(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
+    first = hub.repository(REPO).history()[-1].oid
+    make_export(tmp_path / "new", bases=(64,))
+    hub.commit_folder(REPO, tmp_path / "new")
+    said = pull(hub, tmp_path, "--token", TOKEN, "--revision", first, "-o", "old", token=None)
+    assert f"export {export.export_id} at commit {first}" in said
+    assert "the Hub has no such dataset for you" in pull(hub, tmp_path, "--revision", "gone", code=2)
+
+
+@pytest.mark.parametrize("fault", ["status", "drop", "cut"])
+def test_faults_are_waited_out(hub: LoopbackHub, tmp_path: Path, export: Manifest, fault: Kind) -> None:
+    for endpoint in ("tree", "resolve"):
+        hub.faults.add(endpoint, fault, status=429, retry_after="0", calls={1, 3})
+    pull(hub, tmp_path, "-o", "out")
+    assert verify(tmp_path / "out").ok
+    assert {request.endpoint for request in hub.log.requests if request.fault} == {"tree", "resolve"}
+
+
+def test_wrong_bytes_on_the_way(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
+    hub.faults.add("resolve", "wrong", match=".tar", calls={1})
+    pull(hub, tmp_path, "-o", "out")
+    assert verify(tmp_path / "out").ok
+    hub.faults.add("resolve", "wrong", match="r64_p1024x1024/shard-00000.tar", calls=range(1, 9))
+    said = pull(hub, tmp_path, "-o", "again", code=1)
+    assert "shard-00000.tar: sha256 must be" in said
+    assert not (tmp_path / "again" / "manifest.json").exists()
+
+
+def test_killed_it_continues(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
+    hub.faults.add("resolve", "slow", match=".tar", calls=range(1, 99), pause_s=0.02)
+    shards = [f"/{shard.file}" for entry in export.buckets.values() for shard in entry.shards]
+
+    def fetched() -> list[str]:
+        return [request.path for request in hub.log.requests if request.path.endswith(".tar")]
+
+    for _ in range(3):
+        process = start(hub, tmp_path, "-o", "out", "--workers", "1")
+        before = len(fetched())
+        while process.poll() is None and len(fetched()) < before + 2:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (tmp_path / "out" / "manifest.json").exists()
+    pull(hub, tmp_path, "-o", "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "export")
+    # What had come whole before a kill was not asked for again; the shard that was on its way was.
+    assert len(fetched()) <= len(shards) + 3
+
+
+def test_interrupted_by_the_user(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
+    hub.faults.add("resolve", "slow", match=".tar", calls=range(1, 9), pause_s=0.5)
+    process = start(hub, tmp_path, "-o", "out")
+    while process.poll() is None and hub.log.count("resolve") < 3:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the same command continues" in err
