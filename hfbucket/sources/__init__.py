@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import pyarrow as pa
 
@@ -17,14 +17,20 @@ from hfbucket.sources.rows import Look
 __all__ = ["SOURCES", "Listing", "Source"]
 
 
+class ScanUnit(Protocol):
+    """How a unit is scanned."""
+
+    def __call__(self, unit: Unit, config: Config, look: Look = ...) -> tuple[pa.Table, UnitFacts]:
+        """Return the rows of a unit, schema INDEX, and what else was seen; `look` looks at its images."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """What one kind of source can do."""
 
     #: (source, its number, config) to its units.
     list_units: Callable[[SourceSpec, int, Config], Listing]
-    #: Rows of a unit, schema INDEX, and what else was seen; the last argument looks at its images.
-    scan_unit: Callable[[Unit, Config, Look], tuple[pa.Table, UnitFacts]]
+    scan_unit: ScanUnit
     #: (unit, rows with path, offset, size_bytes) to (number in the rows, image bytes), in the order of the unit.
     read_rows: Callable[[Unit, pa.Table, Config], Iterator[tuple[int, bytes]]]
     #: Whether single images of a unit can be read by path, or by offset and size.
