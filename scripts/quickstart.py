@@ -1,17 +1,20 @@
-"""The whole way on real photos: plan, build, verify, load. Needs no account, and no network but for the packages.
+"""The whole way on real photos: plan, build, verify, load, push, load. Needs no account, no network but for packages.
 
     python scripts/quickstart.py [FOLDER]
 
 The photos come with scikit-image; their captions are the first lines of what it says about them. FOLDER (default
-./quickstart) gets the photos and the export; a second run continues there.
+./quickstart) gets the photos and the export; a second run continues there. The push goes to no real Hub but to a
+loopback Hub: a small server that the tests have, run for a moment.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,20 @@ PHOTOS = {
 
 BATCH_SIZE = 4
 
+LICENSE = {
+    "--license": "other",
+    "--license-name": "that-of-each-photo",
+    "--license-link": "https://scikit-image.org/docs/stable/api/skimage.data.html",
+}
+
+REPOSITORY = "me/quickstart"
+
+STREAM = f"""
+from datasets import load_dataset
+row = next(iter(load_dataset("{REPOSITORY}", "r512", split="train", streaming=True)))
+print(row["jpg"].size, row["txt"].strip())
+"""
+
 
 def make_photos(folder: Path) -> None:
     """Copy the photos into a folder, each with its caption beside it."""
@@ -42,11 +59,12 @@ def make_photos(folder: Path) -> None:
         (folder / name).with_suffix(".txt").write_text(caption, encoding="utf-8")
 
 
-def run(*command: str) -> None:
+def run(*command: str, environment: Mapping[str, str] | None = None) -> None:
     """Show a command, then run it."""
     print(f"\n$ {shlex.join(command)}", flush=True)
-    subprocess.run([sys.executable, "-c", "import sys; from hfbucket.cli.main import main; sys.exit(main())",
-                    *command[1:]], check=True)  # fmt: skip
+    words = {"hfbucket": ("-c", "import sys; from hfbucket.cli.main import main; sys.exit(main())"), "python": ()}
+    given = (sys.executable, *words[command[0]], *command[1:])
+    subprocess.run(given, check=True, env={**os.environ, **(environment or {})})
 
 
 def show_batch(export: Path) -> None:
@@ -58,6 +76,18 @@ def show_batch(export: Path) -> None:
     print(*(f"  {caption}" for caption in batch["caption"]), sep="\n")
 
 
+def push_and_load(export: str, folder: Path) -> None:
+    """Push to a loopback Hub, and load from there as somebody would who has stock datasets and no hfbucket."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.hub.loopback import serving
+
+    with serving(folder) as hub:
+        print(f"\nA loopback Hub runs at {hub.endpoint}: the push below leaves nothing on any other machine.")
+        environment = hub.environment(folder)
+        run("hfbucket", "push", export, REPOSITORY, "--yes", environment=environment)
+        run("python", "-c", STREAM, environment=environment)
+
+
 def main() -> None:
     """Run the whole way in the folder of the first argument."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "quickstart")
@@ -65,9 +95,11 @@ def main() -> None:
     make_photos(Path(photos))
     settings = ("--base", "512", "--base", "256", "--batch-size", str(BATCH_SIZE))
     run("hfbucket", "plan", photos, "-o", export, *settings)
-    run("hfbucket", "build", photos, "-o", export, *settings[:4])
+    license = [word for option in LICENSE.items() for word in option]
+    run("hfbucket", "build", photos, "-o", export, *settings[:4], *license)
     run("hfbucket", "verify", export)
     show_batch(Path(export))
+    push_and_load(export, folder / "loopback-hub")
 
 
 if __name__ == "__main__":
