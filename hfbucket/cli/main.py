@@ -82,8 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (HfBucketError, OSError) as error:
+        from hfbucket.io.hub_errors import redacted
+
         if os.environ.get("HF_DEBUG") == "1":
-            traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
+            click.echo(redacted(traceback.format_exc(), None), err=True)
+        click.echo(f"Error: {redacted(str(error), None)}", err=True)
         return error.exit_code if isinstance(error, HfBucketError) else 1
     return result if isinstance(result, int) else 0

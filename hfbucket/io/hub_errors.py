@@ -14,9 +14,9 @@ from huggingface_hub import get_token
 from huggingface_hub.errors import HfHubHTTPError
 
 from hfbucket.core.events import Notice, OnEvent
-from hfbucket.errors import HfBucketError, PushError
+from hfbucket.errors import HfBucketError, PushError, SourceError
 
-__all__ = ["PATIENT", "Patience", "patiently", "redacted", "told"]
+__all__ = ["PATIENT", "Patience", "patiently", "reading", "redacted", "told"]
 
 T = TypeVar("T")
 
@@ -76,6 +76,20 @@ def told(doing: str, token: str | bool | None) -> Iterator[None]:
         raise
     except _CAUGHT as error:
         raise PushError(f"{doing}: {redacted(_words(error), token)}") from None
+
+
+@contextmanager
+def reading(what: str, token: str | bool | None) -> Iterator[None]:
+    """Turn whatever the client raises into a SourceError that says what was being read and holds no secret."""
+    try:
+        yield
+    except HfBucketError:
+        raise
+    except _CAUGHT as error:
+        words = redacted(_words(error), token)
+        raise SourceError(
+            f"{what}: the Hub does not give it; log in with `hf auth login` where it is private or gated ({words})"
+        ) from None
 
 
 def patiently(

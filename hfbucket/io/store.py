@@ -11,11 +11,12 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
 from hfbucket.io.random_file import RandomFile, Window, open_seekable
-from hfbucket.io.stream import remote_errors, stream
+from hfbucket.io.stream import stream
 from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, split_glob, split_name
 
 __all__ = [
@@ -159,9 +160,18 @@ def _walk_local(root: str, deep: bool) -> Iterator[FileInfo]:
 
 
 def _walk_remote(root: str, deep: bool, token: str | bool | None) -> Iterator[FileInfo]:
-    with remote_errors(root):
-        fs, path = filesystem(root, token=token)
-        listed = fs.find(path, maxdepth=None if deep else 1, detail=True)
+    fs, path = filesystem(root, token=token)
+
+    def find() -> dict[str, Mapping[str, Any]]:
+        return cast("dict[str, Mapping[str, Any]]", fs.find(path, maxdepth=None if deep else 1, detail=True))
+
+    if root.startswith("hf://"):
+        from hfbucket.io.hub_errors import PATIENT, patiently, reading
+
+        with reading(root, token):
+            listed = patiently(find, doing=f"{root}: listing it", token=token, patience=PATIENT, on_event=ignore)
+    else:
+        listed = find()
     for name, facts in listed.items():
         below = _below(path, name)
         if below and not _hidden(below):

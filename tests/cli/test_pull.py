@@ -79,15 +79,17 @@ def test_a_token_and_a_revision_on_the_command_line(hub: LoopbackHub, tmp_path: 
     said = pull(hub, tmp_path, "--token", TOKEN, "--revision", first, "-o", "old", token=None)
     assert f"export {export.export_id} at commit {first}" in said
     assert "the Hub has no such dataset for you" in pull(hub, tmp_path, "--revision", "gone", code=2)
+    broken = TOKEN + "\n"  # no header can hold it: the client's words show it
+    pull(hub, tmp_path, "--token", broken, code=2, token=None)
 
 
 @pytest.mark.parametrize("fault", ["status", "drop", "cut"])
 def test_faults_are_waited_out(hub: LoopbackHub, tmp_path: Path, export: Manifest, fault: Kind) -> None:
-    for endpoint in ("tree", "resolve"):
+    for endpoint in ("revision", "tree", "resolve"):
         hub.faults.add(endpoint, fault, status=429, retry_after="0", calls={1, 3})
     pull(hub, tmp_path, "-o", "out")
     assert verify(tmp_path / "out").ok
-    assert {request.endpoint for request in hub.log.requests if request.fault} == {"tree", "resolve"}
+    assert {request.endpoint for request in hub.log.requests if request.fault} == {"revision", "tree", "resolve"}
 
 
 def test_wrong_bytes_on_the_way(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
