@@ -27,7 +27,7 @@ def command(export: str, check: bool, config: Config, as_json: bool) -> int:
     What is not given stays as it is; an empty text takes a word out. Without any option the card is rendered anew.
     Sections are Markdown files in a folder: about.md, filtering.md, source_and_license.md, limits.md, removal.md.
     Templates are Jinja files in a folder, each in the place of the packaged one of its name. With --check EXPORT may
-    be a URL.
+    be user/name on the Hub or a URL.
     """
     templates = read_templates(config)
     if check:

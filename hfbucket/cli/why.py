@@ -18,7 +18,10 @@ from hfbucket.stages.why import MEANINGS, Answer, LeftOut, left_out, why
               help="List at most so many; 0 for all.")  # fmt: skip
 @json_option
 def command(export: str, image_id: str | None, reason: str | None, limit: int, as_json: bool) -> None:
-    """Tell what became of IMAGE_ID (or the key of a sample) in EXPORT, or list the inputs with one outcome."""
+    """Tell what became of IMAGE_ID (or the key of a sample) in EXPORT, or list the inputs with one outcome.
+
+    EXPORT is a folder, user/name (or user/name@revision) on the Hub, or a URL.
+    """
     if (image_id is None) == (reason is None):
         raise click.UsageError("give either an IMAGE_ID or --reason OUTCOME")
     if reason is not None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from hfbucket.io import store
 
-__all__ = ["ExportFile", "file_url", "list_files", "open_file", "viewed"]
+__all__ = ["ExportFile", "file_url", "list_files", "open_file", "read_range", "viewed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +79,25 @@ def open_file(export: str, file: str) -> BinaryIO:
         OSError: there is none.
     """
     return store.open_seekable(file_url(export, file))
+
+
+def read_range(export: str, file: ExportFile, start: int, size_bytes: int) -> bytes:
+    """Return some bytes of a file below an export; elsewhere they come in one ranged read.
+
+    Raises:
+        OSError: there is no such file, or its store cannot be reached.
+    """
+    url = file_url(export, file.path)
+    if url.startswith("hf://"):
+        from hfbucket.io import hub_read
+
+        at_hub = hub_read.hub_file(url)
+        if at_hub is not None:
+            with hub_read.open_hub_file(at_hub, size_bytes=file.size_bytes) as opened:
+                opened.seek(start)
+                return opened.read(size_bytes)
+    with store.RandomFile(url) as random:
+        return random.pread(start, size_bytes)
 
 
 @contextmanager

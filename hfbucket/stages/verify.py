@@ -23,9 +23,11 @@ from hfbucket.io import store
 from hfbucket.io.export_files import ExportFile, list_files, viewed
 from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
+from hfbucket.load.location import locate
 from hfbucket.stages.verify_card import check_card_files
+from hfbucket.stages.verify_sample import check_samples
 from hfbucket.stages.verify_shard import ShardResult, ShardTask, check_shard
-from hfbucket.stages.verify_structure import check_structure
+from hfbucket.stages.verify_structure import check_structure, named_files
 from hfbucket.stages.verify_tables import TableFacts, check_ledger_files, check_sample_tables
 
 __all__ = ["DEPTHS", "Depth", "Report", "verify"]
@@ -51,6 +53,8 @@ class Report:
     samples: int
     size_bytes: int
     problems: tuple[Problem, ...] = ()
+    #: Samples that were opened one by one.
+    sampled: int = 0
     lacks: tuple[Lack, ...] = ()
     #: What is no problem, but may explain a difference.
     notes: tuple[str, ...] = ()
@@ -68,25 +72,33 @@ class Report:
 def verify(
     export: str | os.PathLike[str],
     *,
-    depth: Depth = "full",
+    depth: Depth | None = None,
+    sample: int = 0,
+    revision: str | None = None,
     workers: int | None = None,
     on_event: OnEvent = ignore,
 ) -> Report:
     """Return every broken promise of an export.
 
     Args:
-        export: its folder, a local path or any fsspec URL.
-        depth: `structure` reads the manifest and lists files; `quick` also reads every shard once: hashes, headers,
-            members, keys, counts; `full` also opens every sample and compares tables, ledger and card.
+        export: its folder, `user/name` of a dataset on the Hub, or any fsspec URL.
+        depth: `structure` reads the manifest and compares it with a listing: names, sizes, and hashes where the listing
+            has them, as the Hub's does; `quick` also reads every shard once: hashes, headers, members, keys, counts;
+            `full` also opens every sample and compares tables, ledger and card. None: `full` here, `structure`
+            elsewhere.
+        sample: open so many samples, the same ones every time, by reading only their bytes.
+        revision: branch, tag or commit of a dataset on the Hub.
         workers: processes; None for one per core.
 
     Raises:
         FormatError: there is no manifest at all.
-        ConfigError: no such depth.
+        SourceError: there is no such place.
+        ConfigError: no such depth; or samples are asked for of an export without sample tables.
     """
-    if depth not in DEPTHS:
+    if depth is not None and depth not in DEPTHS:
         raise ConfigError(f"depth must be one of {', '.join(DEPTHS)}, got {depth!r}")
-    url = store.absolute(os.fspath(export))
+    url = store.absolute(locate(export, revision).url)
+    depth = depth or ("full" if store.is_local(url) else "structure")
     files = list_files(url)
     if MANIFEST not in files:
         read_manifest(url)  # says what to do
@@ -99,16 +111,17 @@ def verify(
         return Report(
             depth=depth, format=None, export_id=None, ours=False, shards=0, samples=0, size_bytes=0, problems=(found,)
         )
-    return _Verification(url, depth, manifest, files, worker_count(workers), on_event).report()
+    return _Verification(url, depth, sample, manifest, files, worker_count(workers), on_event).report()
 
 
 class _Verification:
     """One export being verified."""
 
     def __init__(
-        self, url: str, depth: Depth, manifest: Manifest, files: dict[str, ExportFile], workers: int, on_event: OnEvent
-    ) -> None:
-        self._url, self._depth, self._files = url, depth, files
+        self, url: str, depth: Depth, sample: int, manifest: Manifest, files: dict[str, ExportFile], workers: int,
+        on_event: OnEvent,
+    ) -> None:  # fmt: skip
+        self._url, self._depth, self._sample, self._files = url, depth, sample, files
         self._ours = is_ours(manifest)
         self._given = manifest
         self._manifest = manifest if self._ours else with_listed_shards(manifest, files)
@@ -132,6 +145,7 @@ class _Verification:
             samples=sum(entry.count for entry in self._manifest.buckets.values()),
             size_bytes=sum(sizes),
             problems=problems,
+            sampled=min(self._sample, sum(table.rows for table in self._manifest.samples)),
             lacks=tuple(self._lacks),
             notes=tuple(self._notes()),
         )
@@ -140,6 +154,9 @@ class _Verification:
         broken = capped(check_manifest(self._given, ours=self._ours))
         yield from broken
         yield from capped(check_structure(self._manifest, self._files, ours=self._ours))
+        if self._sample:
+            tasks = {shard.file: self._task(bucket_id, shard, TableFacts()) for bucket_id, shard in self._shards}
+            yield from capped(check_samples(self._url, self._manifest, self._files, tasks, self._sample))
         if self._depth == "structure":
             return
         yield from self._table_hashes()
@@ -218,6 +235,10 @@ class _Verification:
             yield from check_ledger_files(self._url, self._manifest, parts, facts)
 
     def _notes(self) -> Iterator[str]:
+        if self._depth == "structure" and not store.is_local(self._url):
+            named = named_files(self._manifest)
+            compared = sum(self._files[file].sha256 is not None for file in named if self._present(file))
+            yield f"{compared:,} of {len(named):,} files compared by hash without reading them; --deep reads all"
         with viewed(self._url, MANIFEST) as view:
             as_written = bytes(view) == manifest_bytes(self._given)
         if self._ours and not as_written:

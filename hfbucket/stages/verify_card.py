@@ -16,6 +16,7 @@ from hfbucket.io import store
 from hfbucket.io.cards import card_problems, has_own_templates, render_card
 from hfbucket.io.export_files import viewed
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.load.location import locate
 
 __all__ = ["check_card", "check_card_files"]
 
@@ -24,14 +25,14 @@ def check_card(export: str | os.PathLike[str], templates: Mapping[str, str] | No
     """Return where the card of an export and its manifest disagree; no shard or table is read.
 
     Args:
-        export: its folder, a local path or any fsspec URL.
+        export: its folder, `user/name` (or `user/name@revision`) of a dataset on the Hub, or any fsspec URL.
         templates: what the card was made with, where its owner has own ones.
 
     Raises:
         FormatError: there is no finished export, or another tool's.
         ConfigError: a template does not render.
     """
-    url = store.absolute(os.fspath(export))
+    url = store.absolute(locate(export).url)
     manifest = read_manifest(url)
     if not is_ours(manifest):
         raise FormatError("was written by another tool; check the card with that one", where=f"{url}/{MANIFEST}")

@@ -29,7 +29,7 @@ from hfbucket.io.images.decode import Decoded, decode_rgb
 from hfbucket.io.images.jpeg import Segment, segments
 from hfbucket.io.ustar import padding, read_members
 
-__all__ = ["ShardResult", "ShardTask", "check_shard"]
+__all__ = ["ShardResult", "ShardTask", "check_bytes", "check_shard"]
 
 _SUBSAMPLING: Final = {0x11: "4:4:4", 0x21: "4:2:2", 0x22: "4:2:0"}
 """Sampling factors of the first component to the name; those of the others are 1x1."""
@@ -76,15 +76,19 @@ class ShardResult:
 
 def check_shard(task: ShardTask) -> ShardResult:
     """Return what is wrong with a shard: hash, headers, members, keys, count, and with `full` every sample."""
-    file = task.shard.file
+    try:
+        with viewed(task.export, task.shard.file) as view:
+            return check_bytes(task, view)
+    except OSError as error:
+        found = problem("missing", f"cannot be read: {error.strerror or error}", file=task.shard.file)
+        return ShardResult(problems=(found,))
+
+
+def check_bytes(task: ShardTask, view: memoryview) -> ShardResult:
+    """Return what is wrong with the bytes of a shard."""
     keys: list[str] = []
     facts: list[dict[str, Any]] = []
-    try:
-        with viewed(task.export, file) as view:
-            problems = tuple(_problems(task, view, keys, facts))
-    except OSError as error:
-        found = problem("missing", f"cannot be read: {error.strerror or error}", file=file)
-        return ShardResult(problems=(found,))
+    problems = tuple(_problems(task, view, keys, facts))
     lacks: tuple[Lack, ...] = ()
     if not task.expected.ours:
         problems, lacks = lacks_of(problems)

@@ -20,6 +20,7 @@ from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io import store
 from hfbucket.io.export_files import list_files, open_file
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.load.location import locate
 
 __all__ = ["MEANINGS", "Answer", "LeftOut", "Placed", "left_out", "why"]
 
@@ -101,6 +102,7 @@ def why(export: str | os.PathLike[str], name: str) -> tuple[Answer, ...]:
     """Return what became of an input; several answers where several inputs had this image_id.
 
     Args:
+        export: its folder, `user/name` (or `user/name@revision`) of a dataset on the Hub, or any fsspec URL.
         name: an image_id, or the key of a sample, also with its extension.
 
     Raises:
@@ -161,7 +163,7 @@ class _Tables:
     """Ledger and sample tables of one export; only the rows that are asked for are read."""
 
     def __init__(self, export: str | os.PathLike[str]) -> None:
-        self._url = store.absolute(os.fspath(export))
+        self._url = store.absolute(locate(export).url)
         self._manifest: Manifest = read_manifest(self._url)
         files = list_files(self._url)
         self._samples = [table.file for table in self._manifest.samples if table.file in files]

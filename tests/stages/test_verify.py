@@ -57,7 +57,11 @@ def test_any_store_and_any_number_of_workers(tmp_path: Path) -> None:
     small(tmp_path)
     fs = fsspec.filesystem("memory")
     fs.put(str(tmp_path), "/verify/export", recursive=True)
-    assert verify("memory://verify/export") == verify(tmp_path)
+    for depth in ("quick", "full"):
+        assert verify("memory://verify/export", depth=depth) == verify(tmp_path, depth=depth)
+    report = verify("memory://verify/export")
+    assert (report.depth, report.problems) == ("structure", ())
+    assert report.notes == ("0 of 5 files compared by hash without reading them; --deep reads all",)
     fs.pipe_file("/verify/export/" + SQUARE, b"\0" * 4096)
     assert ("size", SQUARE, None) in found(verify("memory://verify/export"))
 
