@@ -41,7 +41,7 @@ def command(export: str, target: str, yes: bool, as_json: bool, dry_run: bool, *
     """
 
     def confirm(plan: PushPlan) -> bool:
-        if not plan.changes.files or yes:
+        if not plan.files or yes:
             if not as_json:
                 click.echo(_plan_text(plan), err=True)
             return True
@@ -68,7 +68,11 @@ def _plan_text(plan: PushPlan) -> str:
         shown = ", ".join(map(printable, found.delete[:3]))
         lines.append(f"  delete  {len(found.delete):,} files: {shown}{' …' if len(found.delete) > 3 else ''}")
     lines += [f"  keep    {len(found.keep):,} files, {size(kept)}"] if found.keep else []
-    return "\n".join([*lines, f"  by      {plan.way}"])
+    lines.append(f"  by      {plan.way}")
+    if plan.samples_repo and plan.samples_changes:
+        count, size_bytes = len(plan.samples_changes.send), plan.samples_changes.send_bytes
+        lines.append(f"  also    {count:,} files, {size(size_bytes)}: sample tables to {plan.samples_repo}")
+    return "\n".join(lines)
 
 
 def _text(report: PushReport) -> str:

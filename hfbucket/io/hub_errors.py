@@ -41,6 +41,9 @@ _XET_STATUS: Final = re.compile(r"HTTP status client error \((\d{3})")
 _ADVICE: Final = re.compile(r"\s*For more information check: \S+")
 
 
+_LOG_IN: Final = "log in with `hf auth login`, with a token that may write there"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
     """How often and how long to wait; the client's own retries come before each of these."""
@@ -152,4 +155,10 @@ def _words(error: BaseException) -> str:
     causes = [str(found).splitlines()[0] for found in _chain(error) if found is not error and str(found)]
     if causes and causes[-1] not in words:
         words = f"{words} ({causes[-1]})"
-    return f"{words} ({server})" if server and server not in words else words
+    words = f"{words} ({server})" if server and server not in words else words
+    return f"{words}; {_LOG_IN}" if _status(error) in (401, 403) else words
+
+
+def _status(error: BaseException) -> int | None:
+    responses = (getattr(found, "response", None) for found in _chain(error))
+    return next((response.status_code for response in responses if response is not None), None)

@@ -113,6 +113,12 @@ class HubRepo:
                 "uploading",
                 lambda: preupload(self.repo_id, additions, repo_type="dataset", revision=revision, num_threads=AT_ONCE),
             )
+        ignored = [addition.path_in_repo for addition in additions if addition._should_ignore]
+        if ignored:
+            raise PushError(
+                f"{self.repo_id}: its .gitignore keeps out {len(ignored):,} files, first {ignored[0]}; delete it there "
+                "and push again"
+            )
         for file in files:
             tally.reach(file.path, file.size_bytes)
         return list(additions)

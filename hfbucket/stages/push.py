@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from hfbucket.io.hub_repo import HubRepo
 from hfbucket.io.push_stores import BucketStore, FolderStore
 from hfbucket.stages.push_after import check_after
 from hfbucket.stages.push_files import files_of, local_export, refuse_inside, samples_files
-from hfbucket.stages.push_plan import PushOptions, PushPlan, listed, make_plan
+from hfbucket.stages.push_plan import Companion, PushOptions, PushPlan, listed, make_plan
 from hfbucket.stages.push_repo import RepoTarget
 from hfbucket.stages.push_store import StoreTarget
 from hfbucket.stages.push_target import OnBytes, Published, Target
@@ -98,20 +98,19 @@ def push(
         private=private, create_pr=create_pr, token=token, allow_location=allow_location, workers=workers,
         message=commit_message or f"Push export {manifest.export_id} with hfbucket",
     )  # fmt: skip
-    place = _target(name, options, manifest.export_id or "", on_event)
+    place = _target(name, options, manifest, on_event)
     refuse_inside(folder, name)
     wanted = files_of(folder, manifest, ledger=publish_ledger)
     remote = place.look()
-    plan = make_plan(folder, manifest, wanted, place, remote, options, on_event)
+    companion = None if samples_repo is None else _companion(samples_repo, folder, manifest, place, remote, options)
+    plan = make_plan(folder, manifest, wanted, place, remote, companion, options, on_event)
     if dry_run:
         return PushReport(plan=plan)
     if plan.problems or not confirm(plan):
         raise PushError(listed(plan) if plan.problems else "nothing was sent")
     published = _publish(place, plan.changes, remote, on_event)
     checked = check_after(folder, manifest, published, token=token, sent=plan.changes.files > 0, on_event=on_event)
-    samples = None
-    if samples_repo is not None:
-        samples = _push_samples(folder, manifest, place.name, samples_repo, options, on_event)
+    samples = None if companion is None else _publish(companion.place, companion.changes, companion.remote, on_event)
     return PushReport(plan=plan, published=published, checked=checked, samples=samples)
 
 
@@ -138,7 +137,7 @@ def _checked_name(name: TargetName, revision: str | None, create_pr: bool, sampl
     return TargetName(kind=name.kind, name=name.name, prefix=name.prefix, revision=chosen)
 
 
-def _target(name: TargetName, options: PushOptions, export_id: str, on_event: OnEvent) -> Target:
+def _target(name: TargetName, options: PushOptions, manifest: Manifest, on_event: OnEvent) -> Target:
     if name.kind == "repository":
         return RepoTarget(
             repo=HubRepo(name.name, token=options.token, on_event=on_event),
@@ -146,7 +145,7 @@ def _target(name: TargetName, options: PushOptions, export_id: str, on_event: On
             create_pr=options.create_pr,
             private=options.private,
             message=options.message,
-            export_id=export_id,
+            export_id=manifest.export_id or "",
         )
     if name.kind == "bucket":
         bucket = BucketStore(name.name, name.prefix, token=options.token, on_event=on_event)
@@ -172,11 +171,12 @@ def _told_bytes(total: int, on_event: OnEvent) -> OnBytes:
     return on_bytes
 
 
-def _push_samples(
-    folder: Path, manifest: Manifest, export_repo: str, samples_repo: str, options: PushOptions, on_event: OnEvent
-) -> Published:
-    """Send the sample tables, already checked as part of the export, to a repository of their own."""
-    companion = _target(parse_target(samples_repo), options, manifest.export_id or "", on_event)
-    remote = companion.look()
-    wanted = samples_files(folder, manifest, export_repo)
-    return _publish(companion, changes(wanted, remote.files, git_oid), remote, on_event)
+def _companion(
+    samples_repo: str, folder: Path, manifest: Manifest, place: Target, remote: Remote, options: PushOptions
+) -> Companion:
+    """Return what is to be done in the repository of the sample tables; it is made as private as the export's."""
+    own = options if remote.private is None else replace(options, private=remote.private)
+    companion = _target(parse_target(samples_repo), own, manifest, ignore)
+    there = companion.look()
+    wanted = samples_files(folder, manifest, place.name.partition("@")[0])
+    return Companion(place=companion, remote=there, changes=changes(wanted, there.files, git_oid))

@@ -33,6 +33,15 @@ class PushOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Companion:
+    """The repository of the sample tables, and what is to be done there."""
+
+    place: Target
+    remote: Remote
+    changes: Changes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PushPlan:
     """What a push is about to do, before anything is sent."""
 
@@ -45,10 +54,19 @@ class PushPlan:
     #: In words: one commit, or parts.
     way: str
     problems: tuple[Problem, ...]
+    #: Repository of the sample tables, and what changes there.
+    samples_repo: str | None = None
+    samples_changes: Changes | None = None
+
+    @property
+    def files(self) -> int:
+        """How many files change, here and in the repository of the sample tables."""
+        return self.changes.files + (self.samples_changes.files if self.samples_changes else 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as plain JSON data."""
-        plain = {name: getattr(self, name) for name in ("export_id", "target", "visibility", "is_new", "way")}
+        names = ("export_id", "target", "visibility", "is_new", "way", "samples_repo")
+        plain = {name: getattr(self, name) for name in names}
         problems = [asdict(found) for found in self.problems]
         return {**plain, **self.changes.to_dict(), "kinds": summary_of(self.changes), "problems": problems}
 
@@ -59,6 +77,7 @@ def make_plan(
     wanted: tuple[PushFile, ...],
     place: Target,
     remote: Remote,
+    companion: Companion | None,
     options: PushOptions,
     on_event: OnEvent,
 ) -> PushPlan:
@@ -70,6 +89,9 @@ def make_plan(
         *verify(folder, depth="structure", on_event=on_event).problems,
         *_place_findings(place, remote, wanted, options),
     ]
+    if private and companion is not None and companion.remote.private is False:
+        message = f"{companion.place.name} is public, but {place.name} is private: its captions would be seen"
+        problems.append(problem("visibility", message, file=companion.place.name))
     if found.files and not any(one.code in ("missing", "link", "size") for one in problems):
         public = visibility == "public" and not options.allow_location
         problems += _content_findings(folder, manifest, found, place, public, options, on_event)
@@ -81,6 +103,8 @@ def make_plan(
         changes=found,
         way=place.way(found) if found.files else "nothing to do",
         problems=tuple(problems),
+        samples_repo=companion.place.name if companion else None,
+        samples_changes=companion.changes if companion else None,
     )
 
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import functools
 import json
+from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs
@@ -59,13 +60,23 @@ def paths_info(call: Call, kinds: str, repo_id: str, revision: str) -> Reply:
 
 def preupload(call: Call, kinds: str, repo_id: str, revision: str) -> Reply:
     commit = call.repository(kinds, repo_id, write=True).at(revision)
-    files = []
+    files, ignored = [], _ignored(call, commit)
     for file in call.json()["files"]:
         is_lfs = is_large(file["path"], base64.b64decode(file["sample"]), file["size"])
         kept = commit.files.get(file["path"])
-        about = {"path": file["path"], "uploadMode": "lfs" if is_lfs else "regular", "shouldIgnore": False}
+        about = {
+            "path": file["path"],
+            "uploadMode": "lfs" if is_lfs else "regular",
+        }
+        about["shouldIgnore"] = any(fnmatch(file["path"].rpartition("/")[2], pattern) for pattern in ignored)
         files.append(about | ({"oid": kept.sha256 if kept.is_lfs else kept.oid} if kept else {}))
     return answer({"files": files})
+
+
+def _ignored(call: Call, commit: Commit) -> list[str]:
+    """Return the patterns of names in a commit's .gitignore, the simplest of what git knows."""
+    entry = commit.files.get(".gitignore")
+    return call.hub.store.blobs.path(entry.sha256).read_text().split() if entry else []
 
 
 def lfs_batch(call: Call, kinds: str, repo_id: str) -> Reply:

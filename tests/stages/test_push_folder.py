@@ -20,6 +20,7 @@ from hfbucket.errors import ConfigError, FormatError, PushError
 from hfbucket.io.push_stores import FolderStore
 from hfbucket.stages.card import update_card
 from hfbucket.stages.push import push
+from hfbucket.stages.push_after import check_after
 from hfbucket.stages.push_checks import personal_rows, shard_findings
 from hfbucket.stages.push_files import files_of, local_export
 from tests.factories import Sample, make_export
@@ -156,6 +157,22 @@ def test_any_fsspec_url(export: Path, memory: str) -> None:
     assert found == without_ledger(tree(export))
     assert report.checked == ("all", "r64")
     assert push(export, memory).plan.changes.files == 0
+
+
+def test_what_arrives_otherwise_is_no_success(export: Path, tmp_path: Path) -> None:
+    folder, manifest = local_export(export)
+    published = push(export, str(tmp_path / "there")).published
+    assert published is not None
+    shard = tmp_path / "there" / SHARD
+    data = bytearray(shard.read_bytes())
+    data[700] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(PushError, match=f"the first samples of all must be those of {SHARD} here .*; push again"):
+        check_after(folder, manifest, published, token=None, sent=True, on_event=lambda event: None)
+    shard.unlink()
+    (tmp_path / "there/README.md").unlink()
+    with pytest.raises(PushError, match="opening all with stock datasets failed; push again"):
+        check_after(folder, manifest, published, token=None, sent=True, on_event=lambda event: None)
 
 
 def test_a_dry_run_changes_nothing(export: Path, tmp_path: Path) -> None:

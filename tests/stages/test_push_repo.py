@@ -15,6 +15,7 @@ from hfbucket.errors import PushError
 from hfbucket.io.git_hash import git_oid
 from hfbucket.io.hub_errors import Patience
 from hfbucket.io.hub_repo import HubRepo
+from hfbucket.stages.push import push
 from hfbucket.stages.push_files import files_of, local_export
 from hfbucket.stages.push_repo import RepoTarget
 from hfbucket.stages.push_target import Published
@@ -244,6 +245,22 @@ def test_from_the_command_line(hub: LoopbackHub, export: Path, tmp_path: Path) -
     assert "me/name exists and is private, asked for is public" in err
     code, out, err = run(str(export), "me/name", "--json", "--dry-run")
     assert json.loads(out)["way"] == "nothing to do"
+
+
+def test_captions_of_a_private_export_do_not_become_public(hub: LoopbackHub, export: Path, tmp_path: Path) -> None:
+    hub.create("me/tables")
+    with client_here(hub, tmp_path / "home"), pytest.raises(PushError) as raised:
+        push(export, "me/name", private=True, samples_repo="me/tables")
+    assert "me/tables is public, but me/name is private: its captions would be seen" in str(raised.value)
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_gitignore_cannot_keep_shards_out(hub: LoopbackHub, export: Path) -> None:
+    hub.create("me/name")
+    hub.commit("me/name", {".gitignore": b"*.tar\n"})
+    with pytest.raises(PushError, match=r"its .gitignore keeps out 4 files, first buckets/.*; delete it there"):
+        publish(export, target())
+    assert len(hub.repository("me/name").history()) == 2
 
 
 @pytest.mark.parametrize("debug", ["0", "1"])

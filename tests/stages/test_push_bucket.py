@@ -1,0 +1,49 @@
+"""Push to a Storage Bucket and by Xet: the same code path, card and manifest last."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hfbucket.core.card_words import Words
+from hfbucket.stages.card import update_card
+from tests.factories import make_export
+from tests.hub.client import at_every_commit, run_python
+from tests.hub.loopback import TOKEN, LoopbackHub
+
+COMMAND = "import sys; from hfbucket.cli.main import main; sys.exit(main(['push', *sys.argv[1:], '--yes', '--json']))"
+
+
+def push(hub: LoopbackHub, home: Path, *arguments: str) -> dict[str, object]:
+    done = run_python(hub, COMMAND, home, *arguments, check=False)
+    assert done.returncode == 0, done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    report: dict[str, object] = json.loads(done.stdout)
+    return report
+
+
+def test_a_storage_bucket(xet_hub: LoopbackHub, tmp_path: Path) -> None:
+    export, home = tmp_path / "export", tmp_path / "home"
+    make_export(export, bases=(64,), divisible=8)
+    report = push(xet_hub, home, str(export), "hf://buckets/me/store/a/b", "--private")
+    assert (report["is_new"], report["visibility"], report["checked"]) == (True, "private", ["all", "r64"])
+    assert report["snippet"] == 'load_dataset("buckets/me/store/a/b", "r64", split="train", streaming=True)'
+    history = [files for _, files in at_every_commit(xet_hub, "me/store", kind="bucket")]
+    assert {name.removeprefix("a/b/") for name in history[-1]} == {
+        path.relative_to(export).as_posix() for path in export.rglob("*.*") if path.parent.name != "ledger"
+    }
+    for files in history:
+        shards = [name for name in files if name.endswith(".tar")]
+        assert "a/b/manifest.json" not in files or len(shards) == 4
+    assert push(xet_hub, home, str(export), "hf://buckets/me/store/a/b")["way"] == "nothing to do"
+    update_card(export, Words(title="Another title"))
+    report = push(xet_hub, home, str(export), "hf://buckets/me/store/a/b")
+    assert report["kinds"] == {"others": 3}
+
+
+def test_a_repository_by_xet(xet_hub: LoopbackHub, tmp_path: Path) -> None:
+    export, home = tmp_path / "export", tmp_path / "home"
+    make_export(export, bases=(64,), divisible=8)
+    assert push(xet_hub, home, str(export), "me/name")["checked"] == ["all", "r64"]
+    assert xet_hub.log.puts == []
+    assert push(xet_hub, home, str(export), "me/name")["way"] == "nothing to do"
