@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
-from urllib.parse import quote, unquote
 
-from huggingface_hub import HfApi, constants, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -33,56 +30,12 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 
 from hfbucket import __version__
 from hfbucket.errors import SourceError
+from hfbucket.io.hub_file import LOST, HubFile, Token, not_here, refused, wait_longer
 
-__all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file"]
+__all__ = ["cached", "commit_of", "download", "open_hub_file"]
 
-Token = str | bool | None
-
-_URL: Final = re.compile(
-    r"hf://(?P<kind>datasets|buckets)/(?P<repo_id>[^/@]+/[^/@]+)"
-    r"(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+))?/(?P<path>.+)"
-)
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
-
-_LOST: Final[type[Exception]] = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
-"""The root of what the client's HTTP library raises; which library that is depends on the client's version."""
-
-_TRIES: Final = 6
-"""How often in a row a connection may be lost without a byte; the client's own retries come before each."""
-_FIRST_WAIT_S: Final = 0.5
 _BUFFER_BYTES: Final = 256 << 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HubFile:
-    """One file of a dataset repository, or of a Storage Bucket, which has no revisions."""
-
-    repo_id: str
-    path: str
-    revision: str | None = None
-    is_bucket: bool = False
-
-    def __str__(self) -> str:
-        kind, revision = "buckets/" if self.is_bucket else "", f"@{self.revision}" if self.revision else ""
-        return f"{kind}{self.repo_id}{revision}/{self.path}"
-
-    @property
-    def http_url(self) -> str:
-        """Where the Hub gives it."""
-        if self.is_bucket:
-            return f"{constants.ENDPOINT}/buckets/{self.repo_id}/resolve/{quote(self.path)}"
-        return hf_hub_url(self.repo_id, self.path, repo_type="dataset", revision=self.revision)
-
-
-def hub_file(url: str) -> HubFile | None:
-    """Return the file that an `hf://` URL names; None where it is none of a dataset repository or Storage Bucket."""
-    match = _URL.fullmatch(url)
-    if match is None:
-        return None
-    revision = match["revision"] and unquote(match["revision"])
-    return HubFile(
-        repo_id=match["repo_id"], path=match["path"], revision=revision, is_bucket=match["kind"] == "buckets"
-    )
 
 
 def download(file: HubFile, token: Token = None) -> Path:
@@ -100,13 +53,11 @@ def download(file: HubFile, token: Token = None) -> Path:
         raise SourceError(f"{at}: neither a folder here nor the name of a dataset on the Hub ({error})") from error
     except RemoteEntryNotFoundError as error:
         raise FileNotFoundError(f"{at} has no {file.path}") from error
-    except LocalEntryNotFoundError as error:
-        raise SourceError(f"{at}: {_not_here(file)}") from error
-    except OSError as error:  # what every answer of the Hub but a good one becomes
-        raise SourceError(
-            f"{at}: the Hub has no such dataset for you; check the name and the revision, and log in with "
-            f"`hf auth login` where it is private or gated ({error})"
-        ) from error
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        answer = error if isinstance(error, HfHubHTTPError) else error.__cause__
+        if not isinstance(answer, HfHubHTTPError):  # switched off, or out of reach
+            raise SourceError(f"{at}: {not_here(file)}") from error
+        raise SourceError(f"{at}: {refused(answer, token)}") from None
 
 
 def _downloaded(api: HfApi, file: HubFile) -> Path:
@@ -114,11 +65,11 @@ def _downloaded(api: HfApi, file: HubFile) -> Path:
     while True:
         try:
             return Path(api.hf_hub_download(file.repo_id, file.path, repo_type="dataset", revision=file.revision))
-        except _LOST as error:
+        except LOST as error:
             if isinstance(error, HfHubHTTPError):  # an answer; the client has waited where that helps
                 raise
             lost += 1
-            _wait(lost, file, error)
+            wait_longer(lost, file, error)
 
 
 def commit_of(file: HubFile, token: Token = None) -> str:
@@ -148,32 +99,12 @@ def open_hub_file(file: HubFile, token: Token = None, *, start: int = 0, size_by
     return io.BufferedReader(_Stream(file, token, start), _BUFFER_BYTES)
 
 
-def _wait(lost: int, where: object, reason: Exception) -> None:
-    """Wait a while longer with every connection that is lost in a row.
-
-    Raises:
-        SourceError: they are too many.
-    """
-    if lost >= _TRIES:
-        raise SourceError(f"{where}: the Hub cannot be read: the connection is lost every time ({reason})") from reason
-    time.sleep(_FIRST_WAIT_S * 2 ** (lost - 1))
-
-
 def cached(file: HubFile) -> str | None:
     """Return where the client's cache has a file; only a commit says for good what is in it."""
     if file.is_bucket or not _COMMIT.fullmatch(file.revision or ""):
         return None
     found = try_to_load_from_cache(file.repo_id, file.path, revision=file.revision, repo_type="dataset")
     return found if isinstance(found, str) else None
-
-
-def _not_here(file: HubFile) -> str:
-    state = "is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "cannot be reached"
-    words = f"the Hub {state}, and its cache on this machine has no {file.path}; "
-    if file.is_bucket:
-        return words + "go online"
-    revision = f" --revision {file.revision}" if file.revision else ""
-    return words + f"go online, where `hf download --repo-type dataset {file.repo_id}{revision}` fetches all for later"
 
 
 class _Stream(io.RawIOBase):
@@ -215,11 +146,11 @@ class _Stream(io.RawIOBase):
                 if data or self._stop is None:
                     return data
                 reason: Exception = ConnectionError(f"ended at byte {self._position:,} of {self._stop:,}")
-            except _LOST as error:
+            except LOST as error:
                 reason = error
             self._disconnect()
             lost += 1
-            _wait(lost, f"{self._file}, byte {self._position:,}", reason)
+            wait_longer(lost, f"{self._file}, byte {self._position:,}", reason)
         return b""
 
     def _connect(self) -> None:
@@ -235,11 +166,11 @@ class _Stream(io.RawIOBase):
             )
             hf_raise_for_status(response)
         except OfflineModeIsEnabled as error:
-            raise SourceError(f"{self._file}: {_not_here(self._file)}") from error
+            raise SourceError(f"{self._file}: {not_here(self._file)}") from error
         except RemoteEntryNotFoundError as error:
             raise FileNotFoundError(f"{self._file}: no such file") from error
         except HfHubHTTPError as error:
-            raise SourceError(f"{self._file}: the Hub does not give it ({error})") from error
+            raise SourceError(f"{self._file}: {refused(error, self._token)}") from None
         if is_part and response.status_code != 206:
             raise SourceError(f"{self._file}: asked for from byte {self._position:,} on, it came from its start")
         self._stop = _end(response.headers, self._position) if self._stop is None else self._stop

@@ -12,6 +12,7 @@ from datasets.utils.file_utils import xlistdir, xopen
 from hfbucket.core.manifest import Manifest
 from hfbucket.errors import FormatError
 from hfbucket.io import hub_read
+from hfbucket.io.hub_file import hub_file
 from hfbucket.io.manifest_file import parse_manifest
 
 
@@ -27,7 +28,7 @@ class Access:
 
         The Hub and web servers send one response then, not many blocks.
         """
-        if (at_hub := hub_read.hub_file(url)) is not None:
+        if (at_hub := hub_file(url)) is not None:
             return hub_read.open_hub_file(at_hub, self.token, start=start)
         is_one_response = start == 0 and url.startswith(("http://", "https://"))
         file = self._open(url, **({"block_size": 0} if is_one_response else {}))
@@ -37,13 +38,13 @@ class Access:
 
     def open_ranges(self, url: str, size_bytes: int) -> BinaryIO:
         """Return a local path or URL opened to be read at any place; its size is known."""
-        if (at_hub := hub_read.hub_file(url)) is not None:
+        if (at_hub := hub_file(url)) is not None:
             return hub_read.open_hub_file(at_hub, self.token, size_bytes=size_bytes)
         return self._open(url)
 
     def here(self, url: str) -> str:
         """Return where the client's cache has a file of the Hub, which is found without the Hub; else the url."""
-        at_hub = hub_read.hub_file(url)
+        at_hub = hub_file(url)
         return (at_hub and hub_read.cached(at_hub)) or url
 
     def list(self, url: str) -> Sequence[str]:
@@ -57,7 +58,7 @@ class Access:
             FormatError: there is none, or it breaks the format.
             SourceError: the Hub does not give it.
         """
-        at_hub = hub_read.hub_file(url)
+        at_hub = hub_file(url)
         try:
             if at_hub is None or at_hub.is_bucket:
                 file = self.open_run(url)

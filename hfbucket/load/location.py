@@ -60,8 +60,9 @@ def locate(
 
 def _repository(repo_id: str, rest: str, revision: str | None, token: str | bool | None) -> Location:
     from hfbucket.io import hub_read
+    from hfbucket.io.hub_file import HubFile
 
-    manifest = hub_read.HubFile(repo_id=repo_id, path=f"{rest}/{MANIFEST}".lstrip("/"), revision=revision)
+    manifest = HubFile(repo_id=repo_id, path=f"{rest}/{MANIFEST}".lstrip("/"), revision=revision)
     try:
         commit = hub_read.commit_of(manifest, token)
     except FileNotFoundError as error:

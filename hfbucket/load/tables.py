@@ -59,12 +59,12 @@ def table_refs(manifest: Manifest, base_url: str) -> tuple[TableRef, ...]:
 
 
 class SampleTables:
-    """The sample tables of one export; each is opened once, and the row groups read last are kept."""
+    """The sample tables of one export; what their footers say and the row group read last are kept."""
 
     def __init__(self, tables: Sequence[TableRef], open_ranges: OpenRanges) -> None:
         self._tables, self._open = tables, open_ranges
         self._ends = list(accumulate(table.rows for table in tables))
-        self._files: dict[int, tuple[pq.ParquetFile, list[int]]] = {}
+        self._footers: dict[int, pq.FileMetaData] = {}
         self._group: tuple[tuple[int, int, tuple[str, ...]], pa.Table] | None = None
 
     def read_examples(self, ref: ShardRef, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -104,21 +104,23 @@ class SampleTables:
 
     def _read_group(self, number: int, row: int, columns: tuple[str, ...]) -> tuple[int, pa.Table]:
         """Return the row group of a table that holds a row, and the number of its first row."""
+        table = self._tables[number]
         try:
-            file, ends = self._file(number)
+            footer = self._footer(number)
+            ends = list(accumulate(footer.row_group(place).num_rows for place in range(footer.num_row_groups)))
             place = bisect_right(ends, row)
             if self._group is None or self._group[0] != (number, place, columns):
-                self._group = (number, place, columns), file.read_row_group(place, columns=list(columns))
+                with self._open(table.url, table.size_bytes) as file:
+                    group = pq.ParquetFile(file, metadata=footer, pre_buffer=True).read_row_group(place, list(columns))
+                self._group = (number, place, columns), group
+            return ends[place] - self._group[1].num_rows, self._group[1]
         except (pa.ArrowException, FileNotFoundError, IndexError, KeyError) as error:
-            table = self._tables[number].file
-            raise FormatError(f"cannot be read ({error}); run `hfbucket verify` on the export", where=table) from error
-        return ends[place] - self._group[1].num_rows, self._group[1]
+            raise FormatError(
+                f"cannot be read ({error}); run `hfbucket verify` on the export", where=table.file
+            ) from error
 
-    def _file(self, number: int) -> tuple[pq.ParquetFile, list[int]]:
-        """Return a table opened, and where its row groups end."""
-        if number not in self._files:
-            table = self._tables[number]
-            file = pq.ParquetFile(self._open(table.url, table.size_bytes), pre_buffer=True)
-            sizes = (file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
-            self._files[number] = file, list(accumulate(sizes))
-        return self._files[number]
+    def _footer(self, number: int) -> pq.FileMetaData:
+        if number not in self._footers:
+            with self._open(self._tables[number].url, self._tables[number].size_bytes) as file:
+                self._footers[number] = pq.read_metadata(file)
+        return self._footers[number]

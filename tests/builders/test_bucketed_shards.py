@@ -166,6 +166,10 @@ def test_any_fsspec_url(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         streamed = hfbucket.load_dataset("memory://there", "r64", streaming=True)
         assert keys(streamed) == keys(stream(export, "r64"))
         assert keys(streamed.reshard()) == keys(streamed)
+        words = ["key", "caption", "meta", "crop_left"]
+        assert list(hfbucket.load_dataset("memory://there", streaming=True, columns=words)) == list(
+            stream(export, columns=words)
+        )
         assert keys(hfbucket.load_dataset("memory://there", "r64")) == keys(streamed)
     finally:
         fsspec.filesystem("memory").rm("/there", recursive=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,13 @@ import huggingface_hub.constants
 import pytest
 
 from hfbucket.errors import SourceError
-from hfbucket.io.hub_read import HubFile, commit_of, download, hub_file, open_hub_file
+from hfbucket.io.hub_file import HubFile, hub_file
+from hfbucket.io.hub_read import commit_of, download, open_hub_file
+from tests.hub import files
 from tests.hub.client import client_here
+from tests.hub.history import Refused
 from tests.hub.loopback import TOKEN, LoopbackHub
+from tests.hub.messages import Call, Reply
 
 LARGE = bytes(range(256)) * 4000 + b"the end"
 SHARD = HubFile(repo_id="me/name", path="buckets/b 1/shard-00000.tar")
@@ -126,6 +132,28 @@ def test_a_slow_answer_is_read(hub: LoopbackHub) -> None:
     assert ranges(hub) == [None]
 
 
+def test_an_answer_from_the_start_instead_of_the_middle_is_refused(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = files.content
+
+    def whole(call: Call, *arguments: Any) -> Reply:
+        return content(replace(call, headers={}), *arguments)
+
+    monkeypatch.setattr(files, "content", whole)
+    hub.faults.add("resolve", "cut")
+    with pytest.raises(SourceError, match=f"asked for from byte {len(LARGE) // 2:,} on, it came from its start"):
+        read()
+
+
+def test_a_pull_request_can_be_read(hub: LoopbackHub) -> None:
+    pull = hub.repository("me/name").open_pull("title", "", status="open")
+    commit = hub.commit("me/name", {"manifest.json": b"{ }"}, ref=pull.ref)
+    file = HubFile(repo_id="me/name", path="manifest.json", revision=pull.ref)
+    assert commit_of(file, TOKEN) == commit.oid
+    assert download(file, TOKEN).read_bytes() == open_hub_file(file, TOKEN).read() == b"{ }"
+
+
 def test_what_stays_lost_is_an_error(hub: LoopbackHub, waited: list[float]) -> None:
     hub.faults.add("resolve", "drop", calls=range(2, 1000))
     hub.faults.add("resolve", "cut")
@@ -141,12 +169,23 @@ def test_what_stays_lost_is_an_error(hub: LoopbackHub, waited: list[float]) -> N
 def test_what_the_hub_refuses_is_an_error(hub: LoopbackHub) -> None:
     with pytest.raises(FileNotFoundError, match=r"me/name/none\.tar: no such file"):
         open_hub_file(HubFile(repo_id="me/name", path="none.tar"), TOKEN)
-    with pytest.raises(SourceError, match=r"me/other/none\.tar: the Hub does not give it"):
+    with pytest.raises(SourceError, match=r"me/other/none\.tar: the Hub has no such dataset for you"):
         open_hub_file(HubFile(repo_id="me/other", path="none.tar"), TOKEN)
     hub.faults.add("resolve", "status", status=500, calls=range(1, 100))
     with pytest.raises(SourceError, match="the Hub does not give it") as error:
         open_hub_file(SHARD, TOKEN)
     assert TOKEN not in str(error.value)
+
+
+def test_a_token_is_never_told(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def echo(call: Call, *arguments: Any) -> Reply:
+        raise Refused(403, f"not with {call.headers['authorization']}")
+
+    monkeypatch.setattr(files, "content", echo)
+    for action in (open_hub_file, download):
+        with pytest.raises(SourceError, match="not with ") as error:
+            action(SHARD, TOKEN)
+        assert TOKEN not in "".join(traceback.format_exception(error.value))
 
 
 def test_the_client_s_cache_comes_first(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:

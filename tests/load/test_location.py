@@ -8,7 +8,7 @@ import pytest
 
 from hfbucket.errors import ConfigError, FormatError, SourceError
 from hfbucket.io import hub_read
-from hfbucket.io.hub_read import HubFile
+from hfbucket.io.hub_file import HubFile
 from hfbucket.load.location import Location, locate
 
 

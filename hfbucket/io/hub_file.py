@@ -1,0 +1,94 @@
+"""One file of the Hub: its name in URLs, and the words for what stands between it and us."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+from huggingface_hub import constants, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError
+
+from hfbucket.errors import SourceError
+from hfbucket.io.hub_errors import redacted
+
+__all__ = ["LOST", "HubFile", "Token", "hub_file", "not_here", "refused", "wait_longer"]
+
+Token = str | bool | None
+
+LOST: Final[type[Exception]] = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+"""The root of what the client's HTTP library raises; which library that is depends on the client's version."""
+
+_URL: Final = re.compile(
+    r"hf://(?P<kind>datasets|buckets)/(?P<repo_id>[^/@]+/[^/@]+)"
+    r"(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+))?/(?P<path>.+)"
+)
+
+_TRIES: Final = 6
+"""How often in a row a connection may be lost without a byte; the client's own retries come before each."""
+_FIRST_WAIT_S: Final = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubFile:
+    """One file of a dataset repository, or of a Storage Bucket, which has no revisions."""
+
+    repo_id: str
+    path: str
+    revision: str | None = None
+    is_bucket: bool = False
+
+    def __str__(self) -> str:
+        kind, revision = "buckets/" if self.is_bucket else "", f"@{self.revision}" if self.revision else ""
+        return f"{kind}{self.repo_id}{revision}/{self.path}"
+
+    @property
+    def http_url(self) -> str:
+        """Where the Hub gives it."""
+        if self.is_bucket:
+            return f"{constants.ENDPOINT}/buckets/{self.repo_id}/resolve/{quote(self.path)}"
+        return hf_hub_url(self.repo_id, self.path, repo_type="dataset", revision=self.revision)
+
+
+def hub_file(url: str) -> HubFile | None:
+    """Return the file that an `hf://` URL names; None where it is none of a dataset repository or Storage Bucket."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return None
+    revision = match["revision"] and unquote(match["revision"])
+    return HubFile(
+        repo_id=match["repo_id"], path=match["path"], revision=revision, is_bucket=match["kind"] == "buckets"
+    )
+
+
+def not_here(file: HubFile) -> str:
+    state = "is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "cannot be reached"
+    words = f"the Hub {state}, and its cache on this machine has no {file.path}; "
+    if file.is_bucket:
+        return words + "go online"
+    revision = f" --revision {file.revision}" if file.revision else ""
+    return words + f"go online, where `hf download --repo-type dataset {file.repo_id}{revision}` fetches all for later"
+
+
+def refused(answer: HfHubHTTPError, token: Token) -> str:
+    """Return the Hub's no in words. Those of the client may hold what the server echoed, so they end no error whole."""
+    words = redacted(str(answer), token)
+    if answer.response.status_code not in (401, 403, 404):
+        return f"the Hub does not give it ({words})"
+    return (
+        "the Hub has no such dataset for you; check the name and the revision, and log in with `hf auth login` where "
+        f"it is private or gated ({words})"
+    )
+
+
+def wait_longer(lost: int, where: object, reason: Exception) -> None:
+    """Wait a while longer with every connection that is lost in a row.
+
+    Raises:
+        SourceError: they are too many.
+    """
+    if lost >= _TRIES:
+        raise SourceError(f"{where}: the Hub cannot be read: the connection is lost every time ({reason})") from reason
+    time.sleep(_FIRST_WAIT_S * 2 ** (lost - 1))
