@@ -63,7 +63,7 @@ def check_manifest(manifest: Manifest, *, ours: bool) -> Iterator[Problem]:
     yield from _shards(manifest, ours)
     yield from _sums(manifest)
     if ours:
-        for check in (_identity, _bucket_rule, _summary, _captions, _tables, _statistics, _local_paths):
+        for check in (_identity, _bucket_rule, _summary, _captions, _tables, _statistics, _assets, _local_paths):
             yield from check(manifest)
 
 
@@ -220,6 +220,15 @@ def _tables(manifest: Manifest) -> Iterator[Problem]:
     for number, table in enumerate(manifest.samples):
         if table.file != part_file("samples", number):
             yield problem("manifest", f"must be named {part_file('samples', number)}", file=table.file)
+
+
+def _assets(manifest: Manifest) -> Iterator[Problem]:
+    files = [asset.file for asset in manifest.assets]
+    for file in files:
+        if not file.startswith("assets/"):
+            yield problem("manifest", "pictures of the card must lie below assets/", file=file)
+    if len(set(files)) < len(files):
+        yield problem("manifest", "assets must name every file once")
 
 
 def _statistics(manifest: Manifest) -> Iterator[Problem]:

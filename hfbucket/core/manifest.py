@@ -112,6 +112,15 @@ class SampleTable:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Asset:
+    """One picture that the card shows, below `assets/`."""
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryEntry:
     """One change of a finished export."""
 
@@ -152,8 +161,15 @@ class Manifest:
     sources: tuple[SourceEntry, ...] = ()
     buckets: Mapping[str, BucketEntry] = field(default_factory=dict)
     samples: tuple[SampleTable, ...] = ()
+    #: Pictures depend on the release that draws them, and say nothing that the rest does not: no part of the content.
+    assets: tuple[Asset, ...] = ()
     statistics: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, int] = field(default_factory=dict)
     reencoded_in_passthrough: int | None = None
     part_of: Mapping[str, Any] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def small_files(self) -> tuple[SampleTable | Asset, ...]:
+        """The files beside the shards that stand here with size and hash: sample tables and pictures."""
+        return (*self.samples, *self.assets)

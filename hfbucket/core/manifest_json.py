@@ -11,7 +11,7 @@ from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.keys import MANIFEST
-from hfbucket.core.manifest import FORMATS, BucketEntry, Manifest, SampleTable, Shard, Size
+from hfbucket.core.manifest import FORMATS, Asset, BucketEntry, Manifest, SampleTable, Shard, Size
 from hfbucket.errors import FormatError, UnsupportedVersionError
 
 __all__ = ["GENERATOR", "content_sha256", "from_dict", "is_ours", "safe_file", "seal", "to_dict", "with_listed_shards"]
@@ -22,7 +22,7 @@ GENERATOR: Final = "hfbucket"
 WORDS: Final = ("title", "description", "license", "language", "tags", "citation", "sections")
 """The card's words: they may change without changing what the export is."""
 
-_UNHASHED: Final = ("created", "export_id", "content_sha256", "history", "generator", *WORDS)
+_UNHASHED: Final = ("created", "export_id", "content_sha256", "history", "generator", "assets", *WORDS)
 _STRUCTURAL: Final = ("format", "buckets", "samples")
 _VERSION: Final = re.compile(r"bucketed_shards_v([0-9]+)(?:\.[0-9]+)?")
 _BUCKET_ID: Final = re.compile(r"(?:r([1-9][0-9]{0,8})_)?p([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
@@ -42,7 +42,7 @@ def to_dict(manifest: Manifest) -> dict[str, Any]:
 
 
 def content_sha256(manifest: Manifest) -> str:
-    """Return the hash of what the export holds, 64 hex digits: all but times, names, words and Parquet hashes."""
+    """Return the hash of what the export holds, without times, names, words, pictures and Parquet hashes."""
     data = {key: value for key, value in to_dict(manifest).items() if key not in _UNHASHED}
     data["samples"] = [{k: v for k, v in table.items() if k != "sha256"} for table in data["samples"]]
     return sha256_of(data)
@@ -237,7 +237,7 @@ def _object(data: Mapping[str, Any], model: Any, where: str) -> Any:  # noqa: AN
             values[f.name] = _value(data[f.name], _hints(model)[f.name], f"{where}.{f.name}")
         elif f.default is MISSING and f.default_factory is MISSING:
             raise FormatError("is missing", where=f"{where}.{f.name}")
-    if model in (Shard, SampleTable):
+    if model in (Shard, SampleTable, Asset):
         safe_file(values["file"], where=f"{where}.file")
         sha256 = values.get("sha256")
         if sha256 is not None and not _SHA256.fullmatch(sha256):

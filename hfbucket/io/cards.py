@@ -16,7 +16,7 @@ import yaml
 from huggingface_hub import CardData, DatasetCard, DatasetCardData
 
 from hfbucket.config import Config
-from hfbucket.core import card_command, card_numbers, card_sentences, card_tables, markdown
+from hfbucket.core import card_command, card_numbers, card_sentences, card_tables, markdown, pictures
 from hfbucket.core.card import bases, first_shard, front_matter, loader_configs
 from hfbucket.core.card_limits import known_limits
 from hfbucket.core.card_words import SECTIONS, Words, check_words
@@ -192,6 +192,7 @@ def _environment() -> jinja2.Environment:
         sentences=card_sentences,
         tables=card_tables,
         command=card_command,
+        pictures=pictures,
         limits=known_limits,
         bases=bases,
         known_sections=SECTIONS,

@@ -7,6 +7,7 @@ after the shard has its name, so where there is a receipt, the shard was complet
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbucket.core.pictures import Preview
 from hfbucket.io.tables import read_table, write_table
 
 _KEY: Final = b"hfbucket.receipt"
@@ -43,6 +45,8 @@ class Receipt:
     rejected: tuple[Rejected, ...] = ()
     #: How often a decoder did something worth counting: alpha_flattened, icc_converted, …
     notes: Mapping[str, int] = field(default_factory=dict)
+    #: Some images of the bucket made small, for its contact sheet; the first shard has them.
+    previews: tuple[Preview, ...] = ()
 
 
 def receipt_file(folder: Path, shard: str) -> Path:
@@ -53,7 +57,10 @@ def receipt_file(folder: Path, shard: str) -> Path:
 
 def write_receipt(folder: Path, receipt: Receipt, samples: pa.Table) -> None:
     """Write a receipt with its sample rows, atomically; replaces the shard's former one."""
-    words = json.dumps(asdict(receipt), ensure_ascii=True, sort_keys=True)
+    values = asdict(receipt)
+    for preview in values["previews"]:
+        preview["jpeg"] = b64encode(preview["jpeg"]).decode("ascii")
+    words = json.dumps(values, ensure_ascii=True, sort_keys=True)
     write_table(receipt_file(folder, receipt.file), samples, metadata={_KEY.decode(): words})
 
 
@@ -62,7 +69,10 @@ def read_receipt(path: Path) -> Receipt | None:
     try:
         values = json.loads((pq.read_metadata(path).metadata or {})[_KEY])
         rejected = tuple(Rejected(**entry) for entry in values.pop("rejected"))
-        return Receipt(**values, rejected=rejected)
+        previews = tuple(
+            Preview(jpeg=b64decode(entry["jpeg"]), box=tuple(entry["box"])) for entry in values.pop("previews")
+        )
+        return Receipt(**values, rejected=rejected, previews=previews)
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return None
 

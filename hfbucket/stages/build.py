@@ -18,7 +18,7 @@ from hfbucket.core.card_numbers import size
 from hfbucket.core.card_words import Words
 from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.hashing import canonical_json, sha256_of
-from hfbucket.core.keys import CARD, MANIFEST
+from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.outcomes import CODE, UNDECODABLE
 from hfbucket.core.plan import Plan
@@ -225,11 +225,11 @@ def _forget_others(work: Work, tasks: Sequence[ShardTask]) -> None:
 
 def _finished(export: Path, work: Work, key: str) -> Manifest | None:
     """Return the manifest of an export that is already what this build would write."""
-    if not work.finished.exists() or not (export / MANIFEST).exists() or not (export / CARD).exists():
+    if not work.finished.exists() or not all((export / name).exists() for name in (MANIFEST, CARD, CROISSANT)):
         return None
     stated = json.loads(work.finished.read_bytes())
     manifest = read_manifest(export)
-    tables = ((export / table.file, table.bytes) for table in manifest.samples)
+    tables = ((export / file.file, file.bytes) for file in manifest.small_files)
     whole = all(path.exists() and path.stat().st_size == size_bytes for path, size_bytes in tables)
     same = stated == {"key": key, "content_sha256": manifest.content_sha256}
     return manifest if same and whole and any((export / "ledger").glob("part-*.parquet")) else None

@@ -44,6 +44,7 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import write_manifest
 from hfbucket.io.receipts import Receipt
 from hfbucket.io.store import is_local
+from hfbucket.stages.assets import write_assets
 from hfbucket.stages.fold import Totals, write_ledger, write_samples
 from hfbucket.stages.places import previous_manifest, unnamed_files
 from hfbucket.stages.tasks import Job
@@ -79,8 +80,9 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
     ledger = write_ledger(export, built.index, built.plan, rejected)
     _check_sums(summary, samples, ledger, totals)
     manifest = _with_words(_manifest(built, summary, samples, totals), words, export, previous_manifest(work))
+    manifest = replace(manifest, assets=write_assets(export, manifest, built.receipts))
     shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
-    for path in list(unnamed_files(export, shards | {table.file for table in (*samples, *ledger)})):
+    for path in list(unnamed_files(export, shards | {file.file for file in (*ledger, *manifest.small_files)})):
         path.unlink()
     write_bytes(export / CROISSANT, croissant_bytes(manifest))
     write_bytes(export / CARD, render_card(manifest, templates).encode("utf-8"))

@@ -117,8 +117,8 @@ def written_folders(export: Path, work: Work) -> tuple[Path, ...]:
 
 
 def unnamed_files(export: Path, named: set[str]) -> Iterator[Path]:
-    """Yield the shards and table parts of an export that are not `named` (below the export, with `/`)."""
-    for pattern in ("buckets/*/*.tar", "samples/part-*.parquet", "ledger/part-*.parquet"):
+    """Yield the shards, table parts and contact sheets of an export that are not `named` (below it, with `/`)."""
+    for pattern in ("buckets/*/*.tar", "samples/part-*.parquet", "ledger/part-*.parquet", "assets/samples-*.jpg"):
         for path in sorted(export.glob(pattern)):
             if path.relative_to(export).as_posix() not in named:
                 yield path

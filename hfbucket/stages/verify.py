@@ -159,7 +159,7 @@ class _Verification:
             yield from capped(check_samples(self._url, self._manifest, self._files, tasks, self._sample))
         if self._depth == "structure":
             return
-        yield from self._table_hashes()
+        yield from self._small_files()
         facts = TableFacts()
         if self._depth == "full" and self._ours:
             yield from capped(check_sample_tables(self._url, self._manifest, self._intact_tables, facts))
@@ -170,21 +170,23 @@ class _Verification:
         if self._depth == "full" and self._ours and not broken and self._present(CARD):
             yield from capped(check_card_files(self._url, self._manifest, {}))
 
-    def _table_hashes(self) -> Iterator[Problem]:
-        for table in self._manifest.samples:
-            if not self._present(table.file):
+    def _small_files(self) -> Iterator[Problem]:
+        """Compare the hashes of sample tables and pictures; note which tables are intact."""
+        tables = {table.file for table in self._manifest.samples}
+        for file in self._manifest.small_files:
+            if not self._present(file.file):
                 continue
             try:
-                with viewed(self._url, table.file) as view:
+                with viewed(self._url, file.file) as view:
                     actual = hashlib.sha256(view).hexdigest()
             except OSError as error:
-                yield problem("missing", f"cannot be read: {error.strerror or error}", file=table.file)
+                yield problem("missing", f"cannot be read: {error.strerror or error}", file=file.file)
                 continue
-            if actual == table.sha256:
-                self._intact_tables.append(table.file)
-            else:
-                message = f"sha256 must be {table.sha256}, got {actual}: some byte has changed"
-                yield problem("hash", message, file=table.file)
+            if actual != file.sha256:
+                message = f"sha256 must be {file.sha256}, got {actual}: some byte has changed"
+                yield problem("hash", message, file=file.file)
+            elif file.file in tables:
+                self._intact_tables.append(file.file)
 
     def _present(self, file: str) -> bool:
         return file in self._files and not self._files[file].link

@@ -16,7 +16,7 @@ def named_files(manifest: Manifest) -> dict[str, tuple[int | None, str | None]]:
     """Return the shards and tables that a manifest names, each with its size in bytes and sha256 where it says so."""
     shards = [shard for entry in manifest.buckets.values() for shard in entry.shards]
     named = {shard.file: (shard.bytes, shard.sha256) for shard in shards}
-    return named | {table.file: (table.bytes, table.sha256) for table in manifest.samples}
+    return named | {file.file: (file.bytes, file.sha256) for file in manifest.small_files}
 
 
 def check_structure(manifest: Manifest, files: Mapping[str, ExportFile], *, ours: bool) -> Iterator[Problem]:

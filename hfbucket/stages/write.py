@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +20,16 @@ from hfbucket.config import Config
 from hfbucket.core.buckets import Bucket
 from hfbucket.core.geometry import Geometry
 from hfbucket.core.hashing import canonical_json
-from hfbucket.core.keys import MEMBERS, key_of
+from hfbucket.core.keys import MEMBERS, key_of, shard_file
 from hfbucket.core.packing import FULL_QUALITY, FULL_SUBSAMPLING
+from hfbucket.core.pictures import PREVIEWS, Preview
 from hfbucket.core.plan import ENCODE_BUCKET, ENCODE_NONE
 from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
 from hfbucket.core.statistics import MULTI_FRAME
 from hfbucket.errors import SampleError, SourceError
 from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
+from hfbucket.io.images.contact_sheet import make_preview
 from hfbucket.io.images.decode import Decoded, check_structure, decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
 from hfbucket.io.images.jpeg import strip_metadata
@@ -43,7 +45,7 @@ _ROWS_AT_ONCE: Final = 256
 
 
 _Order = tuple[bytes, dict[str, Any], Bucket, Config]
-"""What `make_image` makes an image of."""
+"""What `make_image` makes an image of, and `_preview` a preview."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,16 +77,22 @@ def _write(task: ShardTask) -> None:
     rows: list[dict[str, Any]] = []
     rejected: list[Rejected] = []
     notes: Counter[str] = Counter()
-    with SourceReader(units, job.work.spool) as sources, ShardWriter(path) as shard, _maker(task) as make:
+    previews: list[Preview] = []
+    shown = _shown(task)
+    with SourceReader(units, job.work.spool) as sources, ShardWriter(path) as shard, _caller(task) as call:
         planned = _task_rows(job.work.tasks, task.row_group)
         for done, (row, source) in enumerate(sources.read_all(planned), start=1):
+            order = (source, row, task.bucket, job.config)
             try:
-                image = make((source, row, task.bucket, job.config))
+                image = call(_make, order)
             except SampleError as error:
                 rejected.append(Rejected(image_id=row["image_id"], outcome=error.outcome, detail=error.detail))
             else:
                 rows.append(_add(shard, task, row, source, image))
                 notes.update(image.notes)
+                if row["digest"] in shown:
+                    with suppress(SampleError):  # no picture is worth an error
+                        previews.append(call(_preview, order))
             report(done)
         size_bytes, sha256 = shard.finish() if rows else (0, "")
     if not rows:
@@ -97,22 +105,40 @@ def _write(task: ShardTask) -> None:
         sha256=sha256,
         rejected=tuple(rejected),
         notes=dict(sorted(notes.items())),
+        previews=tuple(previews),
     )
     write_receipt(job.work.receipts, receipt, pa.Table.from_pylist(rows, schema=SAMPLES))
 
 
 @contextmanager
-def _maker(task: ShardTask) -> Iterator[Callable[[_Order], Image]]:
-    """Yield what makes an image: here, or with care in a child."""
+def _caller(task: ShardTask) -> Iterator[Callable[[Callable[[_Order], Any], _Order], Any]]:
+    """Yield what calls a function of one image: here, or with care in a child."""
     if task.care == Care.NONE:
-        yield _make
+        yield lambda function, order: function(order)
         return
     with Isolated() as child:
-        yield lambda order: carefully(child, task.care, _make, order)
+        yield lambda function, order: carefully(child, task.care, function, order)
 
 
 def _make(order: _Order) -> Image:
     return make_image(*order)
+
+
+def _preview(order: _Order) -> Preview:
+    source, row, bucket, config = order
+    return make_preview(source, _geometry(row, bucket), max_pixels=config.max_pixels)
+
+
+def _shown(task: ShardTask) -> frozenset[bytes]:
+    """Return the digests of the images that go onto the bucket's contact sheet: the first few by digest.
+
+    Of the first shard only, so that the choice depends on nothing outside of the task.
+    """
+    if task.file != shard_file(task.bucket.bucket_id, 0):
+        return frozenset()
+    with pq.ParquetFile(task.job.work.tasks) as file:
+        digests = file.read_row_group(task.row_group, columns=["digest"])["digest"].to_pylist()
+    return frozenset(sorted(digests)[:PREVIEWS])
 
 
 def _task_rows(tasks: Path, row_group: int) -> Iterator[dict[str, Any]]:
@@ -166,19 +192,23 @@ def make_image(source: bytes, row: dict[str, Any], bucket: Bucket, config: Confi
     if row["encode"] != ENCODE_BUCKET:
         quality, subsampling, picture = FULL_QUALITY, FULL_SUBSAMPLING, decoded.image
     else:
-        geometry = Geometry(
-            resized_w=row["resized_w"],
-            resized_h=row["resized_h"],
-            crop_left=row["crop_left"],
-            crop_top=row["crop_top"],
-            w=bucket.w,
-            h=bucket.h,
-        )
+        geometry = _geometry(row, bucket)
         quality, subsampling = config.quality, jpeg_subsampling(config, geometry, row["source_w"], row["source_h"])
         picture = fit(decoded.image, geometry)
     data = encode_jpeg(picture, quality=quality, subsampling=subsampling)
     encoding = Encoding(image_mode="reencode_jpeg", quality=quality, subsampling=subsampling)
     return Image(data=data, encoding=encoding, notes=decoded.notes)
+
+
+def _geometry(row: dict[str, Any], bucket: Bucket) -> Geometry:
+    return Geometry(
+        resized_w=row["resized_w"],
+        resized_h=row["resized_h"],
+        crop_left=row["crop_left"],
+        crop_top=row["crop_top"],
+        w=bucket.w,
+        h=bucket.h,
+    )
 
 
 def _decoded(source: bytes, row: dict[str, Any], config: Config) -> Decoded:
