@@ -30,7 +30,7 @@ from hfbucket.stages.care import Care
 from hfbucket.stages.work import Work
 
 WRITER: Final = 3
-"""Number of what this package writes for one task; to be raised whenever the same task gives other bytes or receipts."""
+"""Number of what this package writes for one task; to be raised whenever it gives other bytes or receipts."""
 
 GATHER_ROWS: Final = 131_072
 """Rows taken from the index at once, captions and metadata included."""

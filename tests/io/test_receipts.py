@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from hfbucket.core.pictures import Preview
 from hfbucket.io.receipts import Receipt, Rejected, read_receipt, read_samples, receipt_file, write_receipt
 from hfbucket.io.tables import write_table
 from hfbucket.schemas import SAMPLES
@@ -21,6 +22,7 @@ RECEIPT = Receipt(
     sha256="",
     rejected=(Rejected(image_id="a/ü 猫.jpg", outcome="decode_errors", detail="broken"),),
     notes={"multi_frame": 2},
+    previews=(Preview(jpeg=b"\xff\xd8\0", box=(0, 1, 2, 3)),),
 )
 
 

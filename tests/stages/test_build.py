@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hfbucket.config import Config
 from hfbucket.core.card_words import Words
 from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest_json import content_sha256
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, SourceError, TooManyFailuresError
 from hfbucket.io.atomic import write_bytes
@@ -27,6 +29,7 @@ from hfbucket.io.ustar import ShardWriter
 from hfbucket.stages import rounds
 from hfbucket.stages.build import build
 from hfbucket.stages.card import update_card
+from hfbucket.stages.verify import verify
 from tests.stages.pictures import caption, draw_folder, draw_parquet, draw_tar, picture, tree
 
 SETTINGS: dict[str, Any] = {"base": (128, 64), "max_shard_samples": 3, "workers": 0}
@@ -91,6 +94,41 @@ def test_samples_lie_where_the_tables_say(photos: Path, tmp_path: Path) -> None:
         assert row["image_mode"] == "reencode_jpeg"
     with tarfile.open(tmp_path / "out" / rows[0]["shard"]) as archive:
         assert len(archive.getnames()) % 3 == 0
+
+
+def test_pictures_of_the_card(photos: Path, tmp_path: Path) -> None:
+    kept, encoded = (
+        build(str(photos), tmp_path / mode / "export", config(image_mode=mode))
+        for mode in ("passthrough_jpeg", "reencode_jpeg")
+    )
+    export = tmp_path / "reencode_jpeg" / "export"
+    assert [asset.file for asset in encoded.assets] == [
+        "assets/buckets.png", "assets/samples-128.jpg", "assets/samples-64.jpg",
+    ]  # fmt: skip
+    assert {path.name for path in (export / "assets").iterdir()} == {a.file[7:] for a in encoded.assets}
+    assert kept.assets == encoded.assets  # they show the sources, whatever the mode
+    card = (export / "README.md").read_text(encoding="utf-8")
+    assert [asset.file for asset in encoded.assets if f"]({asset.file})" not in card] == []
+    assert (
+        replace(encoded, assets=()).content_sha256
+        == content_sha256(encoded)
+        == content_sha256(replace(encoded, assets=()))
+    )
+    (export / "assets" / "samples-64.jpg").write_bytes(b"x" * encoded.assets[2].bytes)
+    (export / "assets" / "buckets.png").unlink()
+    found = [(found.code, found.file) for found in verify(export).problems]
+    assert found == [("missing", "assets/buckets.png"), ("hash", "assets/samples-64.jpg")]
+    build(str(photos), export, config())
+    assert verify(export).ok
+
+
+def test_contact_sheets_of_bases_that_are_no_more_are_deleted(tmp_path: Path) -> None:
+    photos = draw_folder(tmp_path / "photos", 5)
+    build(str(photos), tmp_path / "export", config())
+    assert (tmp_path / "export" / "assets" / "samples-64.jpg").exists()
+    (photos / "0003.jpg").unlink()  # the only one at base 64
+    build(str(photos), tmp_path / "export", config())
+    assert not (tmp_path / "export" / "assets" / "samples-64.jpg").exists()
 
 
 def test_passthrough_keeps_the_source_bytes(photos: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hfbucket.core.manifest import Captions, Generator, Manifest, SourceEntry
+from hfbucket.core.manifest import Asset, Captions, Generator, Manifest, SourceEntry
 from hfbucket.core.manifest_json import seal
 from hfbucket.io.manifest_file import write_manifest
 from hfbucket.stages.verify import verify
@@ -55,6 +55,10 @@ def variants(manifest: Manifest, **changes: Any) -> Captions:
 MANIFEST_MUTATIONS: dict[str, tuple[Callable[[Manifest], dict[str, Any]], Found]] = {
     "created is no time": (lambda m: {"created": "yesterday"}, {("manifest", "manifest.json", None)}),
     "created is no day": (lambda m: {"created": "2026-13-01T00:00:00Z"}, {("manifest", "manifest.json", None)}),
+    "a picture outside of assets": (
+        lambda m: {"assets": (Asset(file="README.md", bytes=1, sha256="0" * 64),)},
+        {("manifest", CARD, None)},
+    ),
     "a bucket's count": (
         lambda m: {"buckets": bucket(m, count=5)},
         {(code, "manifest.json", None) for code in ("sums", "summary", "statistics")},
