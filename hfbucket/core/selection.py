@@ -153,7 +153,9 @@ def part_of(manifest: Manifest, chosen: Mapping[str, tuple[Shard, ...]], selecti
     held = sum(entry.count for entry in buckets.values())
     summary = {"images_seen": held, **dict.fromkeys(OUTCOMES, 0), OUTCOMES[0]: held, "ignored_members": 0}
     origin = {"export_id": manifest.export_id, "selection": selection.to_dict(), "summary": dict(manifest.summary)}
-    return replace(manifest, buckets=buckets, summary=summary if manifest.summary else {}, samples=(), part_of=origin)
+    summary = summary if manifest.summary else {}
+    # The pictures are of the whole.
+    return replace(manifest, buckets=buckets, summary=summary, samples=(), assets=(), part_of=origin)
 
 
 def _near(name: str, known: Iterable[str]) -> str:
