@@ -64,6 +64,7 @@ def hub_file(url: str) -> HubFile | None:
 
 
 def not_here(file: HubFile) -> str:
+    """Return the words for a file that is neither in the client's cache nor to be had from the Hub."""
     state = "is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "cannot be reached"
     words = f"the Hub {state}, and its cache on this machine has no {file.path}; "
     if file.is_bucket:

@@ -30,9 +30,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 
 from hfbucket import __version__
 from hfbucket.errors import SourceError
-from hfbucket.io.hub_file import LOST, HubFile, Token, not_here, refused, wait_longer
+from hfbucket.io.hub_file import LOST, HubFile, Token, hub_file, not_here, refused, wait_longer
 
-__all__ = ["cached", "commit_of", "download", "open_hub_file"]
+__all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file"]
 
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
 _BUFFER_BYTES: Final = 256 << 10
