@@ -82,7 +82,10 @@ def client_here(hub: LoopbackHub, home: Path, *, token: str | None = TOKEN) -> I
         for module, settings in ((huggingface_hub.constants, of_hub), (datasets.config, of_datasets)):
             for name, value in settings.items():
                 patch.setattr(module, name, value)
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, "127.0.0.1,localhost")
         patch.setenv("HF_TOKEN", token or "")
+        huggingface_hub.close_session()
         huggingface_hub.HfFileSystem.clear_instance_cache()
         yield
         huggingface_hub.close_session()
