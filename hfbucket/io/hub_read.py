@@ -7,6 +7,7 @@ again, such as the manifest, go through its cache.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from hfbucket.io.hub_file import LOST, HubFile, Token, hub_file, not_here, refus
 __all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file"]
 
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
+_HASH: Final = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _BUFFER_BYTES: Final = 256 << 10
 
 
@@ -61,15 +63,38 @@ def download(file: HubFile, token: Token = None) -> Path:
 
 
 def _downloaded(api: HfApi, file: HubFile) -> Path:
-    lost = 0
+    lost, is_damaged = 0, False
     while True:
         try:
-            return Path(api.hf_hub_download(file.repo_id, file.path, repo_type="dataset", revision=file.revision))
+            found = api.hf_hub_download(
+                file.repo_id, file.path, repo_type="dataset", revision=file.revision, force_download=is_damaged
+            )
         except LOST as error:
             if isinstance(error, HfHubHTTPError):  # an answer; the client has waited where that helps
                 raise
             lost += 1
             wait_longer(lost, file, error)
+            continue
+        if _is_whole(Path(found)):
+            return Path(found)
+        if is_damaged:
+            raise SourceError(f"{file}: arrived twice with other bytes than the Hub's hash of it says; try again later")
+        is_damaged = True
+
+
+def _is_whole(place: Path) -> bool:
+    """Return whether a file of the client's cache is what its name there says; the client looks at its size alone.
+
+    The name is its hash: sha256 of what lies in large file storage, git's of all else. Where a system has no links the
+    file stands there under its own name, and nothing can be said against it.
+    """
+    name = place.resolve().name
+    if not _HASH.fullmatch(name):
+        return True
+    data = place.read_bytes()
+    if len(name) == 64:
+        return hashlib.sha256(data).hexdigest() == name
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == name
 
 
 def commit_of(file: HubFile, token: Token = None) -> str:

@@ -219,3 +219,18 @@ def test_the_client_s_cache_comes_first(hub: LoopbackHub, monkeypatch: pytest.Mo
 def test_a_manifest_comes_in_spite_of_faults(hub: LoopbackHub, kind: Any) -> None:
     hub.faults.add("resolve", kind, calls={1, 2, 4}, status=429, retry_after="2")
     assert download(HubFile(repo_id="me/name", path="manifest.json"), TOKEN).read_bytes() == b"{}"
+
+
+@pytest.mark.parametrize("manifest", [b"{}", bytes(range(256)) * 3])
+def test_a_manifest_that_arrives_damaged_is_asked_for_again(hub: LoopbackHub, manifest: bytes) -> None:
+    hub.commit("me/name", {"manifest.json": manifest})
+    hub.faults.add("resolve", "wrong", calls={2})  # the first asks for its hash
+    file = HubFile(repo_id="me/name", path="manifest.json")
+    assert download(file, TOKEN).read_bytes() == manifest
+    assert download(file, TOKEN).read_bytes() == manifest
+    hub.commit("me/name", {"manifest.json": manifest * 2})
+    hub.faults.add("resolve", "wrong", calls=range(1, 100))
+    with pytest.raises(SourceError, match=r"me/name/manifest\.json: arrived twice with other bytes"):
+        download(file, TOKEN)
+    hub.faults.clear()
+    assert download(file, TOKEN).read_bytes() == manifest * 2
