@@ -11,17 +11,19 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
+from hfbucket.io.atomic import replacing
 from hfbucket.io.random_file import RandomFile, Window, open_seekable
 from hfbucket.io.stream import stream
 from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, split_glob, split_name
 
 __all__ = [
-    "FileInfo", "RandomFile", "Window", "absolute", "glob", "info", "is_local", "join", "kind_of", "local_path",
-    "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
+    "FileInfo", "RandomFile", "Window", "absolute", "download", "glob", "info", "is_local", "join", "kind_of",
+    "local_path", "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
 ]  # fmt: skip
 
 _VERSION_KEYS = (
@@ -103,6 +105,18 @@ def read_bytes(url: str, *, limit_bytes: int | None = None, token: str | bool | 
         if limit_bytes is not None and size >= limit_bytes:
             break
     return b"".join(pieces)
+
+
+def download(url: str, path: Path, size_bytes: int) -> None:
+    """Copy a file of `size_bytes` to a path of this machine: whole, or not at all.
+
+    Raises:
+        OSError: it cannot be read, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        for block in stream(url, size_bytes=size_bytes):
+            file.write(block)
 
 
 def _below(root: str, name: str) -> str:

@@ -75,8 +75,9 @@ def build(
     words, templates = read_words(config), read_templates(config)
     settings = content_settings(config, read_protos(config))
     check_settings(export, work, settings, overwrite=config.overwrite)
-    index = build_index(sources, config, on_event=on_event)
-    check_apart(index.sources, export, work)
+    index = build_index(
+        sources, config, on_event=on_event, copies=work.copies, check=lambda specs: check_apart(specs, export, work)
+    )
     plan = make_plan(index, config, on_event=on_event)
     _check_plan(index, plan, config)
     with _clear_errors(), _only_build(work):
@@ -86,7 +87,11 @@ def build(
         remove_temporaries(*written_folders(export, work))
         write_bytes(work.settings, canonical_json(settings).encode("utf-8"))
         job = make_job(index, config, export, work)
-        return _build(index, plan, job, settings, words, templates, on_event)
+        manifest = _build(index, plan, job, settings, words, templates, on_event)
+        for folder in (work.spool, work.copies):
+            if folder.exists():
+                shutil.rmtree(folder)
+        return manifest
 
 
 def _build(
@@ -119,8 +124,6 @@ def _build(
     manifest = finish(built, words, templates, on_event=on_event)
     write_bytes(work.finished, json.dumps({"key": key, "content_sha256": manifest.content_sha256}).encode())
     work.previous.unlink(missing_ok=True)
-    if work.spool.exists():
-        shutil.rmtree(work.spool)
     return manifest
 
 
@@ -170,7 +173,7 @@ def _write_pending(
     job = pending[0].job
     numbers = {task.row_group for task in pending}
     rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
-    spool_units(index, np.concatenate(rows), job.work.spool, job.config, on_event=on_event)
+    spool_units(index, np.concatenate(rows), job.work, job.config, on_event=on_event)
     needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(job.export).free
     if needed > free:
         text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"

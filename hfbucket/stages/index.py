@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -28,6 +28,7 @@ from hfbucket.sources import SOURCES, Listing
 from hfbucket.sources.detect import resolve
 from hfbucket.sources.rows import Look, look_at
 from hfbucket.stages.care import Care, carefully, workers_for
+from hfbucket.stages.copies import plan_copies, scanned
 from hfbucket.stages.rounds import failure_of
 
 _INDEX_VERSION: Final = 2
@@ -46,23 +47,36 @@ class _Scan:
     #: Where its rows go.
     file: str
     care: Care = Care.NONE
+    #: Of a remote unit that is to be copied first: where to.
+    copy: str = ""
 
 
-def build_index(sources: Sequence[str], config: Config, *, on_event: OnEvent = ignore) -> Index:
+def build_index(
+    sources: Sequence[str],
+    config: Config,
+    *,
+    on_event: OnEvent = ignore,
+    copies: Path | None = None,
+    check: Callable[[Sequence[SourceSpec]], None] | None = None,
+) -> Index:
     """Return the index of all sources; units that did not change since they were last scanned come from the cache.
 
     Args:
         sources: `PATH` or `name=PATH`: folders, files or globs, local or any fsspec URL.
+        copies: folder for copies of remote units that are scanned: who writes their images next needs them again.
+        check: refuses sources, by raising, before anything of them is read.
 
     Raises:
         SourceError: a source is not there, empty, unreadable, or not what was said.
     """
     specs = tuple(_resolved(argument, config) for argument in sources)
+    if check is not None:
+        check(specs)
     listings = [_listing(spec, number, config) for number, spec in enumerate(specs)]
     chosen = [_sampled(listing.units, config.sample_units) for listing in listings]
     for spec, listing in zip(specs, listings, strict=True):
         _refuse_empty(spec, len(listing.units), listing.facts)
-    units = _indexed([unit for part in chosen for unit in part], config, on_event)
+    units = _indexed([unit for part in chosen for unit in part], config, copies, on_event)
     index = Index(
         sources=specs,
         units=units,
@@ -110,17 +124,15 @@ def _refuse_empty(spec: SourceSpec, found: int, facts: UnitFacts) -> None:
     raise SourceError(f"source {spec.name!r} holds no images: found {ignored}. Is the path right, or --source-type?")
 
 
-def _indexed(units: Sequence[Unit], config: Config, on_event: OnEvent) -> tuple[IndexedUnit, ...]:
+def _indexed(units: Sequence[Unit], config: Config, copies: Path | None, on_event: OnEvent) -> tuple[IndexedUnit, ...]:
     """Return where the rows of every unit are, after scanning what the cache does not have."""
     folder = cache_folder(config) / "index"
     files = [_cache_file(folder, unit, config) for unit in units]
     hits = [read_unit(file, unit) for file, unit in zip(files, units, strict=True)]
-    todo = {
-        file: _Scan(unit=unit, config=config, file=file)
-        for file, unit, hit in zip(files, units, hits, strict=True)
-        if hit is None
-    }
-    _announce([scan.unit for scan in todo.values()], on_event)
+    new = {file: unit for file, unit, hit in zip(files, units, hits, strict=True) if hit is None}
+    _announce(list(new.values()), on_event)
+    copy = {} if copies is None else plan_copies(list(new.values()), copies, on_event)
+    todo = {file: _Scan(unit=unit, config=config, file=file, copy=copy.get(unit.url, "")) for file, unit in new.items()}
     written = _scanned(todo, config, len(units), on_event)
     return tuple(
         hit if hit is not None else _written(written[file], unit)
@@ -176,7 +188,7 @@ def scan_one(scan: _Scan) -> str | Failure:
     unit = scan.unit
     try:
         with _look(scan.care) as look:
-            table, facts = SOURCES[unit.kind].scan_unit(unit, scan.config, look)
+            table, facts = scanned(unit, scan.copy, scan.config, look)
     except (Died, MemoryError) as error:
         return failure_of(scan, error)
     except OSError as error:
@@ -217,7 +229,7 @@ def _look_at_bytes(image: tuple[bytes, str, int, int]) -> dict[str, Any]:
 
 def _announce(units: Sequence[Unit], on_event: OnEvent) -> None:
     """Say beforehand how many bytes must be read where headers alone cannot be had."""
-    whole = [unit for unit in units if not SOURCES[unit.kind].random_access(unit) or not store.is_local(unit.url)]
+    whole = [unit for unit in units if not store.is_local(unit.url) or not SOURCES[unit.kind].random_access(unit)]
     if whole:
         size = _size(sum(unit.size_bytes for unit in whole))
         text = f"reading {size} of {len(whole)} Parquet, gzipped or remote units for their image headers"

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from hfbucket.errors import SourceError
 from hfbucket.io.store import RandomFile, info, is_local, join, read_bytes
+from hfbucket.stages.copies import copy_of
 from hfbucket.stages.spool import Spooled, open_spooled
+from hfbucket.stages.work import Work
 
 _OPEN_FILES: Final = 64
 """Containers held open: many more than are read at once, so that the one used longest ago is not in use."""
@@ -37,12 +39,12 @@ class SourceReader:
 
     Args:
         units: as `read_units` gives them.
-        spool: folder of spooled units.
+        work: folder of spooled and copied units.
     """
 
-    def __init__(self, units: tuple[UnitPlace, ...], spool: Path) -> None:
+    def __init__(self, units: tuple[UnitPlace, ...], work: Work) -> None:
         self._units = units
-        self._spool = spool
+        self._work = work
         self._open: OrderedDict[int, RandomFile | Spooled] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -103,9 +105,12 @@ class SourceReader:
 
     def _open_unit(self, number: int) -> RandomFile | Spooled:
         unit = self._units[number]
-        spooled = open_spooled(self._spool, unit["url"], unit["version"])
+        spooled = open_spooled(self._work.spool, unit["url"], unit["version"])
         if spooled is not None:
             return spooled
+        copy = copy_of(self._work.copies, unit["url"], unit["version"])
+        if copy.exists():
+            return RandomFile(str(copy))
         if is_local(unit["url"]) and info(unit["url"]).version != unit["version"]:
             raise changed(unit["url"], "")
         return RandomFile(unit["url"])

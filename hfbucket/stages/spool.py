@@ -6,7 +6,6 @@ lies. The tar is there before its places, so a unit with places is complete, wha
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,7 +27,9 @@ from hfbucket.io.store import RandomFile
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.sources import SOURCES
 from hfbucket.stages.care import workers_for
+from hfbucket.stages.copies import copy_of, from_copy, name_of
 from hfbucket.stages.rounds import failure_of, run_rounds
+from hfbucket.stages.work import Work
 
 Int64s = npt.NDArray[np.int64]
 
@@ -41,7 +42,7 @@ class SpoolTask:
     config: Config
     #: Columns `path`, `offset` and `size_bytes` of the images, ascending by offset.
     rows: pa.Table
-    spool: Path
+    work: Work
 
 
 class Spooled:
@@ -74,13 +75,14 @@ def open_spooled(spool: Path, url: str, version: str) -> Spooled | None:
     return Spooled(tar, places) if places.exists() and tar.exists() else None
 
 
-def spool_units(index: Index, positions: Int64s, spool: Path, config: Config, *, on_event: OnEvent) -> None:
+def spool_units(index: Index, positions: Int64s, work: Work, config: Config, *, on_event: OnEvent) -> None:
     """Copy what cannot be read at random of the images at these index positions into the spool.
 
     Raises:
         BuildError: the disk is full, or a source is gone or cannot be read.
     """
-    tasks = list(_missing(index, positions, spool, config))
+    spool = work.spool
+    tasks = list(_missing(index, positions, work, config))
     if not tasks:
         return
     size_bytes = sum(int(task.rows["size_bytes"].to_numpy().sum()) for task in tasks)
@@ -115,14 +117,15 @@ def spool_unit(task: SpoolTask) -> Failure | None:
 
 
 def _copy(task: SpoolTask) -> None:
-    tar, places = _files(task.spool, task.unit.url, task.unit.version)
+    tar, places = _files(task.work.spool, task.unit.url, task.unit.version)
+    unit = from_copy(task.work.copies, task.unit)
     places.unlink(missing_ok=True)
     offsets = task.rows["offset"].to_numpy()
     copied = np.empty((2, len(offsets)), dtype=np.int64)
     sizes = task.rows["size_bytes"].to_pylist()
     done = 0
     with ShardWriter(tar) as writer:
-        for number, data in SOURCES[task.unit.kind].read_rows(task.unit, task.rows, task.config):
+        for number, data in SOURCES[unit.kind].read_rows(unit, task.rows, task.config):
             if len(data) != sizes[number]:
                 raise SourceError(f"{task.unit.url} changed after it was planned; run the same command again")
             copied[:, done] = offsets[number], writer.add(f"{number:08d}.img", data)
@@ -134,26 +137,27 @@ def _copy(task: SpoolTask) -> None:
     order = np.argsort(copied[0])
     with replacing(places) as temporary, temporary.open("wb") as file:
         np.save(file, copied[:, order], allow_pickle=False)
+    copy_of(task.work.copies, task.unit.url, task.unit.version).unlink(missing_ok=True)  # its room is needed
 
 
-def _missing(index: Index, positions: Int64s, spool: Path, config: Config) -> Iterator[SpoolTask]:
+def _missing(index: Index, positions: Int64s, work: Work, config: Config) -> Iterator[SpoolTask]:
     positions = np.sort(positions)
     edges = np.searchsorted(positions, index.starts)
     for number in np.flatnonzero(np.diff(edges)):
         unit = index.units[number].unit
-        if SOURCES[unit.kind].random_access(unit):
+        if SOURCES[unit.kind].random_access(from_copy(work.copies, unit)):
             continue
         rows = index.take(positions[edges[number] : edges[number + 1]], ("path", "offset", "size_bytes"))
         rows = rows.sort_by("offset")
-        spooled = open_spooled(spool, unit.url, unit.version)
+        spooled = open_spooled(work.spool, unit.url, unit.version)
         if spooled is not None:
             complete = spooled.has(rows["offset"].to_numpy())
             spooled.close()
             if complete:
                 continue
-        yield SpoolTask(unit=replace(unit, entries=()), config=config, rows=rows, spool=spool)
+        yield SpoolTask(unit=replace(unit, entries=()), config=config, rows=rows, work=work)
 
 
 def _files(spool: Path, url: str, version: str) -> tuple[Path, Path]:
-    name = hashlib.sha256(f"{url}\n{version}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    name = name_of(url, version)
     return spool / f"{name}.tar", spool / f"{name}.npy"

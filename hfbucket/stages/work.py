@@ -44,6 +44,11 @@ class Work:
         return self.folder / "spool"
 
     @property
+    def copies(self) -> Path:
+        """Remote tars and Parquet files as they are."""
+        return self.folder / "copies"
+
+    @property
     def previous(self) -> Path:
         """The manifest of the export that is being replaced: its words and history live on."""
         return self.folder / "previous-manifest.json"

@@ -79,7 +79,7 @@ def _write(task: ShardTask) -> None:
     notes: Counter[str] = Counter()
     previews: list[Preview] = []
     shown = _shown(task)
-    with SourceReader(units, job.work.spool) as sources, ShardWriter(path) as shard, _caller(task) as call:
+    with SourceReader(units, job.work) as sources, ShardWriter(path) as shard, _caller(task) as call:
         planned = _task_rows(job.work.tasks, task.row_group)
         for done, (row, source) in enumerate(sources.read_all(planned), start=1):
             order = (source, row, task.bucket, job.config)
