@@ -24,10 +24,12 @@ from hfbucket.stages.verify_card import check_card
 def command(export: str, check: bool, config: Config, as_json: bool) -> int:
     """Change the words of EXPORT's card: only manifest.json and what is made from it alone are rewritten.
 
+    EXPORT is a folder, or user/name on the Hub: there they change in one commit.
+
     What is not given stays as it is; an empty text takes a word out. Without any option the card is rendered anew.
     Sections are Markdown files in a folder: about.md, filtering.md, source_and_license.md, limits.md, removal.md.
     Templates are Jinja files in a folder, each in the place of the packaged one of its name. With --check EXPORT may
-    be user/name on the Hub or a URL.
+    be any URL.
     """
     templates = read_templates(config)
     if check:

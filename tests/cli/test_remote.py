@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from hfbucket.core.manifest import Manifest
 from tests.factories import make_export
-from tests.hub.client import client_environment
+from tests.hub.client import at_every_commit, client_environment
 from tests.hub.loopback import TOKEN, LoopbackHub
 
 REPO = "me/name"
@@ -25,8 +27,8 @@ def export(hub: LoopbackHub, tmp_path: Path) -> Manifest:
     return manifest
 
 
-def run(hub: LoopbackHub, tmp_path: Path, *arguments: str, code: int = 0) -> str:
-    environment = client_environment(hub, tmp_path / "home")
+def run(hub: LoopbackHub, tmp_path: Path, *arguments: str, code: int = 0, **variables: str) -> str:
+    environment = {**client_environment(hub, tmp_path / "home"), **variables}
     done = subprocess.run(
         [sys.executable, "-c", MAIN, *arguments],
         env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=100,
@@ -92,3 +94,20 @@ def test_card_check(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
     card = (tmp_path / "export" / "README.md").read_bytes()
     hub.commit(REPO, {"README.md": card.replace(b"buckets/r64_", b"buckets/r65_")})
     assert "card and manifest disagree" in run(hub, tmp_path, "card", REPO, "--check", code=1)
+
+
+def test_card_words_change_in_one_commit(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
+    shutil.copytree(tmp_path / "export", tmp_path / "same")
+    words = ("--title", "Birds", "--license", "cc-by-4.0")
+    hub.faults.add("commit", "lost", calls={1})
+    assert "Changed title, license." in run(hub, tmp_path, "card", REPO, *words, SOURCE_DATE_EPOCH="0")
+    run(hub, tmp_path, "card", str(tmp_path / "same"), *words, SOURCE_DATE_EPOCH="0")
+    (_, before), (last, after) = list(at_every_commit(hub, REPO))[-2:]
+    assert last.title == "Card: title, license"
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"README.md", "croissant.json", "manifest.json"}
+    for name in changed:
+        assert after[name] == sha256((tmp_path / "same" / name).read_bytes()).hexdigest()
+    assert "No word changed" in run(hub, tmp_path, "card", REPO, *words)
+    assert len(hub.log.commits) == 1
+    assert "no problems" in run(hub, tmp_path, "verify", REPO)

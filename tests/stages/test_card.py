@@ -137,5 +137,5 @@ def test_exports_that_cannot_be_changed_are_named(tmp_path: Path) -> None:
         update_card(tmp_path / "foreign", Words(title="x"))
     with pytest.raises(FormatError, match="no such file: this is no export"):
         update_card(tmp_path, Words())
-    with pytest.raises(FormatError, match="must be on this machine"):
+    with pytest.raises(FormatError, match="must be on this machine or in a dataset on the Hub"):
         update_card("memory://export", Words())
