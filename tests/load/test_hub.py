@@ -190,7 +190,7 @@ assert keys(load("r64", revision=more[0], columns=["key"])) == expected
 def test_without_the_hub_what_is_here_loads(hub: LoopbackHub, commit: str, export: Path, tmp_path: Path) -> None:
     run_python(hub, START + """
 assert keys(load("r64", streaming=False)) == expected
-huggingface_hub.snapshot_download("me/name", repo_type="dataset", allow_patterns="buckets/r128_p1152x832/*")
+huggingface_hub.snapshot_download("me/name", repo_type="dataset", allow_patterns=["*/r128_p1152x832/*", "samples/*"])
 """, tmp_path / "home", str(export))  # fmt: skip
     hub.log.clear()
     done = run_python(hub, START + """
@@ -199,6 +199,7 @@ for revision in (None, "main", more[0]):
     assert keys(load("r64", revision=revision)) == expected
 fetched = {"buckets": ["r128_p1152x832"]}
 assert keys(load("r128", streaming=False, **fetched)) == keys(load("r128", here, **fetched))
+assert keys(load(columns=others)) == keys(load(None, here))
 for name in ("r128", None):
     dataset = load(name)
     try:
