@@ -52,7 +52,7 @@ def _variant(name: str, priority: int, with_caption: int, selected: int) -> Capt
     )
 
 
-_CONFIG = Config(base=(512, 51), max_crop="0.35", shuffle=7, caption_column=("long", "alt"), corners=(0, 3))  # type: ignore[arg-type]
+CONFIG: Final = Config(base=(512, 51), max_crop="0.35", shuffle=7, caption_column=("long", "alt"), corners=(0, 3))  # type: ignore[arg-type]
 
 FULL: Final = Manifest(
     created="2026-01-02T03:04:05Z",
@@ -120,7 +120,7 @@ FULL: Final = Manifest(
         "images_seen": 1_301_567, "images_exported": 1_234_567, "decode_errors": 1_000, "skipped_no_caption": 6_000,
         "skipped_too_small": 60_000, "filtered": 0,
     },
-    **manifest_fields(content_settings(_CONFIG, SDXL)),
+    **manifest_fields(content_settings(CONFIG, SDXL)),
 )  # fmt: skip
 
 GOLDEN: Final = {
