@@ -39,7 +39,8 @@ def _left_out(manifest: Manifest) -> Iterator[str]:
     if lower:
         names = listed(str(base) for base in lower)
         yield (
-            f"Base resolution {names} holds the images that are too small for {largest}, not a small copy of all: "
+            f"{plural('Base resolution', len(lower))} {names} {'holds' if len(lower) == 1 else 'hold'} the images that "
+            f"are too small for {largest}, not a small copy of all: "
             "train on all of them, or know that the smaller ones are of other pictures."
         )
 
@@ -73,7 +74,8 @@ def _captions(manifest: Manifest) -> Iterator[str]:
     images, chosen = images_exported(manifest), sum(v.images_selected for v in manifest.captions.variants)
     if chosen < images:
         without = images - chosen
-        yield f"{number(without)} {plural('image', without)} ({share(without, images)}) have no caption."
+        have = "has" if without == 1 else "have"
+        yield f"{number(without)} {plural('image', without)} ({share(without, images)}) {have} no caption."
 
 
 def _unchecked(manifest: Manifest) -> Iterator[str]:

@@ -56,7 +56,8 @@ def summary(manifest: Manifest) -> str:
         ("Language", ", ".join(map(inline, manifest.language))),
         ("License", license_line(manifest)),
     ]
-    return table(("", ""), [row for row in rows if row[1]])
+    first, *others = (row for row in rows if row[1])
+    return table(first, others)
 
 
 def statistics(manifest: Manifest) -> Statistics | None:
@@ -79,7 +80,7 @@ def buckets(manifest: Manifest, base: int) -> str:
         losses = [lost[i] for i, _ in filled if i in lost]
         whole = reduce(add, losses) if len(losses) == len(filled) else None
         rows.append(("all", "", "", number(total), share(total, total), *_loss_cells(whole)))
-    header = ("Bucket", "Size (w x h)", "Aspect (w / h)", "Images", "Share", "Cropped away, mean", "Cropped away, most")
+    header = ("Bucket", "Size", "w / h", "Images", "Share", "Mean crop", "Largest crop")
     return table(header, rows, numbers=range(1, len(header)))
 
 
@@ -127,8 +128,8 @@ def _found_variants(manifest: Manifest) -> list[CaptionVariant]:
 def captions(manifest: Manifest) -> str:
     """Return the caption variants that some image has, by priority: who wrote them, how many there are, how long."""
     header = (
-        "Variant", "Written by", "Prompt (sha256)", "Priority", "Images that have it", "Share", "Images that use it",
-        "Share", "Characters, mean", "Characters, most",
+        "Variant", "Written by", "Prompt (sha256)", "Priority", "Images with it", "Share", "Chosen", "Share",
+        "Mean length", "Longest",
     )  # fmt: skip
     images = images_exported(manifest)
     known = statistics(manifest)
