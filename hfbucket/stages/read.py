@@ -22,7 +22,14 @@ _OPEN_FILES: Final = 64
 """Containers held open: many more than are read at once, so that the one used longest ago is not in use."""
 
 _FETCHES: Final = 16
-"""Images of remote sources that are fetched at once: their time is waiting."""
+"""Runs of images of remote sources that are fetched at once: their time is waiting."""
+
+_GAP_BYTES: Final = 8 << 10
+_RUN_BYTES: Final = 4 << 20
+"""Images of a remote tar with no more than captions and metadata between them are fetched as one run, up to this long.
+
+More would fetch images of other shards, and those fetch them again.
+"""
 
 UnitPlace = Mapping[str, Any]
 Row = dict[str, Any]
@@ -64,39 +71,70 @@ class SourceReader:
             OSError: it is gone, or cannot be read.
         """
         threads = ThreadPoolExecutor(_FETCHES)  # starts none before the first remote image
-        ahead: deque[tuple[Row, Future[bytes] | None]] = deque()
+        ahead: deque[tuple[list[Row], Future[list[bytes]] | None]] = deque()
         try:
-            for row in rows:
-                ahead.append((row, None if self._is_local(row) else threads.submit(self._read, row)))
+            for run in self._runs(rows):
+                ahead.append((run, None if self._is_local(run[0]) else threads.submit(self._read_run, run)))
                 if len(ahead) == _FETCHES:
-                    yield self._taken(*ahead.popleft())
+                    yield from self._taken(*ahead.popleft())
             while ahead:
-                yield self._taken(*ahead.popleft())
+                yield from self._taken(*ahead.popleft())
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
-    def _taken(self, row: Row, fetched: Future[bytes] | None) -> tuple[Row, bytes]:
-        return row, self._read(row) if fetched is None else fetched.result()
+    def _taken(self, run: list[Row], fetched: Future[list[bytes]] | None) -> Iterator[tuple[Row, bytes]]:
+        return zip(run, self._read_run(run) if fetched is None else fetched.result(), strict=True)
+
+    def _runs(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
+        """Yield the rows in order, those together that follow each other closely in one remote container."""
+        run: list[Row] = []
+        for row in rows:
+            if run and not self._follows(run, row):
+                yield run
+                run = []
+            run.append(row)
+        if run:
+            yield run
+
+    def _follows(self, run: list[Row], row: Row) -> bool:
+        last = run[-1]
+        if row["unit"] != last["unit"] or self._is_local(row) or self._units[row["unit"]]["kind"] == "folder":
+            return False
+        is_near = 0 <= row["offset"] - last["offset"] - last["size_bytes"] <= _GAP_BYTES
+        return bool(is_near and row["offset"] + row["size_bytes"] - run[0]["offset"] <= _RUN_BYTES)
 
     def _is_local(self, row: Row) -> bool:
         return is_local(self._units[row["unit"]]["url"])
 
+    def _read_run(self, run: list[Row]) -> list[bytes]:
+        """Return the bytes of each image; of several with one read, where offsets are places in a file."""
+        if len(run) == 1 or not isinstance(file := self._container(run[0]["unit"]), RandomFile):
+            return [self._read(row) for row in run]
+        start, last = run[0]["offset"], run[-1]
+        data = file.pread(start, last["offset"] + last["size_bytes"] - start)
+        images = [data[row["offset"] - start :][: row["size_bytes"]] for row in run]
+        if len(images[-1]) != last["size_bytes"]:
+            raise changed(file.url, last["member"])
+        return images
+
     def _read(self, row: Row) -> bytes:
         unit = self._units[row["unit"]]
-        data = _read_file(unit, row) if unit["kind"] == "folder" else self._read_member(row)
+        if unit["kind"] == "folder":
+            data = _read_file(unit, row)
+        else:
+            data = self._container(row["unit"]).pread(row["offset"], row["size_bytes"])
         if len(data) != row["size_bytes"]:
             raise changed(unit["url"], row["member"])
         return data
 
-    def _read_member(self, row: Row) -> bytes:
-        number = row["unit"]
+    def _container(self, number: int) -> RandomFile | Spooled:
+        """Return a tar or Parquet file, or what stands for it, opened now or before."""
         with self._lock:
             if number not in self._open:
                 self._make_room()
                 self._open[number] = self._open_unit(number)
             self._open.move_to_end(number)
-            file = self._open[number]
-        return file.pread(row["offset"], row["size_bytes"])
+            return self._open[number]
 
     def _make_room(self) -> None:
         """Close the container that was used longest ago, where too many are open."""

@@ -24,6 +24,7 @@ class CountedFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     protocol = "counted"
     root_marker = "/"
+    requests: list[str] = []  # noqa: RUF012 (as below)
     fetched: dict[str, npt.NDArray[np.int64]] = {}  # noqa: RUF012 (one store)
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
@@ -45,6 +46,7 @@ class CountedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         data = place.read_bytes()
         counts = self.fetched.setdefault(place.name, np.zeros(len(data), dtype=np.int64))
         counts[start:end] += 1
+        self.requests.append(place.name)
         return data[start:end]
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> CountedFile:
@@ -56,4 +58,5 @@ def register() -> dict[str, npt.NDArray[np.int64]]:
     fsspec.register_implementation("counted", CountedFileSystem, clobber=True)
     CountedFileSystem.clear_instance_cache()
     CountedFileSystem.fetched.clear()
+    CountedFileSystem.requests.clear()
     return CountedFileSystem.fetched

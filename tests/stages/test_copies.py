@@ -15,7 +15,10 @@ import pytest
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice
 from hfbucket.errors import BuildError, SourceError
+from hfbucket.stages import read
 from hfbucket.stages.build import build
+from tests.hub.client import run_python
+from tests.hub.loopback import LoopbackHub
 from tests.stages.counted import CountedFileSystem, register
 from tests.stages.pictures import draw_folder, draw_parquet, draw_tar, picture, tree
 
@@ -71,6 +74,25 @@ def test_a_build_that_goes_on_uses_the_copies(tmp_path: Path, fetched: dict[str,
     assert set(fetched["a.tar"].tolist()) == {1}
 
 
+def test_neighbours_are_fetched_together_where_there_is_no_copy(
+    tmp_path: Path, fetched: dict[str, npt.NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = draw(tmp_path / "photos" / "a.tar")
+    build([f"counted://{source}"], tmp_path / "cold", config(max_shard_samples=100))
+    monkeypatch.setattr(read, "_GAP_BYTES", 64 << 10)  # images of all sizes take turns here
+    register()
+    build([f"counted://{source}"], tmp_path / "warm", config(max_shard_samples=100))
+    assert tree(tmp_path / "warm") == tree(tmp_path / "cold")
+    shards = len(list((tmp_path / "warm").glob("buckets/*/*.tar")))
+    assert CountedFileSystem.requests.count("a.tar") == shards + 1  # each its neighbours; whether it is gzipped
+    monkeypatch.setattr(read, "_GAP_BYTES", 0)
+    register()
+    build([f"counted://{source}"], tmp_path / "apart", config(max_shard_samples=100))
+    assert tree(tmp_path / "apart") == tree(tmp_path / "cold")
+    assert CountedFileSystem.requests.count("a.tar") == 16 + 1
+    assert fetched["a.tar"].max() == 1
+
+
 def test_copies_take_half_of_the_free_disk_at_most(
     tmp_path: Path, fetched: dict[str, npt.NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +100,7 @@ def test_copies_take_half_of_the_free_disk_at_most(
         draw(tmp_path / "photos" / name)
     free = 2 * (tmp_path / "photos" / "a.tar").stat().st_size + 1
     usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(read, "_GAP_BYTES", 0)  # these images are smaller than what usually lies between images
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     events: list[Event] = []
     build([f"counted://{tmp_path / 'photos'}"], tmp_path / "out", config(), on_event=events.append)
@@ -126,3 +149,17 @@ def test_a_copy_that_is_cut_off_is_none(
             build([f"counted://{source}"], tmp_path / "out", config())
     assert not list((tmp_path / "out.work" / "copies").iterdir())
     build([f"counted://{source}"], tmp_path / "out", config())
+
+
+def test_the_hub_gives_every_file_once_whatever_the_workers(tmp_path: Path, hub: LoopbackHub) -> None:
+    files = [draw(tmp_path / "photos" / name) for name in ("a.parquet", "b.parquet")]
+    hub.commit_folder("me/photos", tmp_path / "photos")
+    code = "import sys; from hfbucket.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = ["build", "hf://datasets/me/photos", "-o", str(tmp_path / "out"), "--base", "64", "--workers", "2"]
+    run_python(hub, code, tmp_path / "home", *command)
+    asked = [(r.path.rpartition("/")[2], r.range, r.answer_bytes) for r in hub.log.requests if r.method == "GET"]
+    for file in files:
+        whole = [answer for name, part, answer in asked if name == file.name and part is None]
+        parts = [answer for name, part, answer in asked if name == file.name and part is not None]
+        assert whole == [file.stat().st_size]
+        assert sum(parts) <= FOOTER_BYTES
