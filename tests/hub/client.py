@@ -103,6 +103,13 @@ def at_every_commit(
         yield commit, {path: entry.sha256 for path, entry in commit.files.items()}
 
 
+def assert_copied(source: Path, copy: Path) -> None:
+    """Hold a folder's files against a copy, which may have more."""
+    for path in source.rglob("*"):
+        if path.is_file():
+            assert (copy / path.relative_to(source)).read_bytes() == path.read_bytes(), path
+
+
 @functools.cache
 def xet_works() -> bool:
     """Return whether the installed hf_xet can still talk to a folder, which is promised nowhere."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import pytest
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, HfFileSystem
 from huggingface_hub.errors import (
     HfHubHTTPError,
     RemoteEntryNotFoundError,
@@ -16,7 +17,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 
 from tests.factories import make_export
-from tests.hub.client import at_every_commit, client_here, run_python
+from tests.hub.client import assert_copied, at_every_commit, client_here
 from tests.hub.loopback import TOKEN, LoopbackHub
 
 LARGE = bytes(range(256)) * 40
@@ -170,28 +171,19 @@ def test_parts_and_redirects(hub: LoopbackHub, api: HfApi) -> None:
     assert [request.token for request in hub.log.requests if request.endpoint == "cdn"] == [False]
 
 
-def test_an_export_goes_up_and_loads(hub: LoopbackHub, tmp_path: Path) -> None:
+def test_an_export_goes_up_and_loads(hub: LoopbackHub, api: HfApi, tmp_path: Path) -> None:
     export = tmp_path / "export"
     make_export(export, bases=(128, 64))
-    code = """
-import sys
-from pathlib import Path
-import datasets, fsspec
-from huggingface_hub import HfApi
-here, repo = Path(sys.argv[1]), dict(repo_id="me/name", repo_type="dataset")
-HfApi().create_repo(**repo)
-HfApi().upload_folder(**repo, folder_path=here, commit_message="push")
-there = Path(HfApi().snapshot_download(**repo))
-for path in here.rglob("*.*"):
-    assert not path.is_file() or path.read_bytes() == (there / path.relative_to(here)).read_bytes(), path
-for name in ("r128", "r64"):
-    stream = list(datasets.load_dataset("me/name", name, split="train", streaming=True))
-    kept = datasets.load_dataset("me/name", name, split="train")
-    assert len(stream) == len(kept) > 5 and [row["txt"] for row in stream] == kept["txt"]
-shard = next(iter(fsspec.filesystem("hf").glob("datasets/me/name/buckets/*/*.tar")))
-with fsspec.open(f"hf://{shard}") as file:
-    file.seek(257)
-    assert file.read(5) == b"ustar"
-"""
-    run_python(hub, code, tmp_path / "home", str(export))
+    api.create_repo("me/name", repo_type="dataset")
+    api.upload_folder(repo_id="me/name", folder_path=export, repo_type="dataset")
+    assert_copied(export, Path(api.snapshot_download("me/name", repo_type="dataset")))
+    for name in ("r128", "r64"):
+        stream = list(datasets.load_dataset("me/name", name, split="train", streaming=True))
+        kept = datasets.load_dataset("me/name", name, split="train")
+        assert [row["txt"] for row in stream] == list(kept["txt"])
+        assert len(stream) > 5
+    shard = HfFileSystem().glob("datasets/me/name/buckets/*/*.tar")[0]
+    with HfFileSystem().open(shard) as file:
+        file.seek(257)
+        assert file.read(5) == b"ustar"
     assert any(request.range for request in hub.log.requests)
