@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from hfbucket.errors import SourceError
 from hfbucket.io.hub_errors import redacted
 
-__all__ = ["LOST", "HubFile", "Token", "hub_file", "not_here", "refused", "wait_longer"]
+__all__ = ["LOST", "HubFile", "Token", "hub_file", "not_here", "passes", "refused", "wait_longer"]
 
 Token = str | bool | None
 
@@ -26,9 +26,10 @@ _URL: Final = re.compile(
     r"(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+))?/(?P<path>.+)"
 )
 
-_TRIES: Final = 6
-"""How often in a row a connection may be lost without a byte; the client's own retries come before each."""
+_TRIES: Final = 10
+"""How often in a row nothing may come; the client's own tries, which wait as the Hub asks, come before each."""
 _FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +85,18 @@ def refused(answer: HfHubHTTPError, token: Token) -> str:
     )
 
 
-def wait_longer(lost: int, where: object, reason: Exception) -> None:
-    """Wait a while longer with every connection that is lost in a row.
+def passes(answer: HfHubHTTPError) -> bool:
+    """Return whether a refusal is one for now: too many requests, or the Hub's own trouble."""
+    return answer.response.status_code == 429 or answer.response.status_code >= 500
+
+
+def wait_longer(tries: int, where: object, reason: Exception, token: Token) -> None:
+    """Wait longer with every try in a row that brought nothing.
 
     Raises:
         SourceError: they are too many.
     """
-    if lost >= _TRIES:
-        raise SourceError(f"{where}: the Hub cannot be read: the connection is lost every time ({reason})") from reason
-    time.sleep(_FIRST_WAIT_S * 2 ** (lost - 1))
+    if tries >= _TRIES:
+        words = redacted(str(reason), token)
+        raise SourceError(f"{where}: the Hub cannot be read, after {tries} tries ({words})") from None
+    time.sleep(min(_FIRST_WAIT_S * 2 ** (tries - 1), _LONGEST_WAIT_S))

@@ -31,7 +31,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 
 from hfbucket import __version__
 from hfbucket.errors import SourceError
-from hfbucket.io.hub_file import LOST, HubFile, Token, hub_file, not_here, refused, wait_longer
+from hfbucket.io.hub_file import LOST, HubFile, Token, hub_file, not_here, passes, refused, wait_longer
 
 __all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file"]
 
@@ -63,7 +63,7 @@ def download(file: HubFile, token: Token = None) -> Path:
 
 
 def _downloaded(api: HfApi, file: HubFile) -> Path:
-    lost, is_damaged = 0, False
+    tries, is_damaged = 0, False
     while True:
         try:
             found = api.hf_hub_download(
@@ -72,8 +72,8 @@ def _downloaded(api: HfApi, file: HubFile) -> Path:
         except LOST as error:
             if isinstance(error, HfHubHTTPError):  # an answer; the client has waited where that helps
                 raise
-            lost += 1
-            wait_longer(lost, file, error)
+            tries += 1
+            wait_longer(tries, file, error, api.token)
             continue
         if _is_whole(Path(found)):
             return Path(found)
@@ -162,7 +162,7 @@ class _Stream(io.RawIOBase):
 
     def _receive(self) -> bytes:
         """Return the next bytes, whatever it takes; none at the end."""
-        lost = 0
+        tries = 0
         while self._stop is None or self._position < self._stop:
             try:
                 if self._pieces is None:
@@ -174,8 +174,8 @@ class _Stream(io.RawIOBase):
             except LOST as error:
                 reason = error
             self._disconnect()
-            lost += 1
-            wait_longer(lost, f"{self._file}, byte {self._position:,}", reason)
+            tries += 1
+            wait_longer(tries, f"{self._file}, byte {self._position:,}", reason, self._token)
         return b""
 
     def _connect(self) -> None:
@@ -195,6 +195,8 @@ class _Stream(io.RawIOBase):
         except RemoteEntryNotFoundError as error:
             raise FileNotFoundError(f"{self._file}: no such file") from error
         except HfHubHTTPError as error:
+            if passes(error):
+                raise
             raise SourceError(f"{self._file}: {refused(error, self._token)}") from None
         if is_part and response.status_code != 206:
             raise SourceError(f"{self._file}: asked for from byte {self._position:,} on, it came from its start")
@@ -207,9 +209,9 @@ class _Stream(io.RawIOBase):
 
 
 def _end(headers: Any, position: int) -> int | None:  # noqa: ANN401 (of the client's HTTP library)
-    """Return the offset where a response's body ends in the file."""
+    """Return the offset where a response's body ends in the file; None where the response does not tell."""
     length = headers.get("Content-Length")
-    return None if length is None else position + int(length)
+    return None if length is None or "Content-Encoding" in headers else position + int(length)
 
 
 class _Ranges(io.RawIOBase):

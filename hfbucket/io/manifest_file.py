@@ -16,7 +16,7 @@ from hfbucket.io.atomic import write_bytes
 
 __all__ = ["manifest_bytes", "parse_manifest", "read_manifest", "read_manifest_bytes", "write_manifest"]
 
-_LARGEST_BYTES: Final = 100_000_000
+LARGEST_BYTES: Final = 100_000_000
 """Room for several hundred thousand shards; what is larger would only fill the memory."""
 
 
@@ -43,15 +43,24 @@ def read_manifest_bytes(path_or_url: str | os.PathLike[str], token: str | bool |
     """
     name = _file(path_or_url)
     try:
-        data = store.read_bytes(name, limit_bytes=_LARGEST_BYTES + 1, token=token)
+        data = store.read_bytes(name, limit_bytes=LARGEST_BYTES + 1, token=token)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FormatError(
             "no such file: this is no export, or its build has not finished (the manifest is written last); "
             "give the folder that holds it, or run the build again",
             where=name,
         ) from error
-    if len(data) > _LARGEST_BYTES:
-        raise FormatError(f"has more than {_LARGEST_BYTES:,} bytes, so it is none of an export", where=name)
+    return within_limit(data, where=name)
+
+
+def within_limit(data: bytes, *, where: str) -> bytes:
+    """Return the first bytes of a manifest.json, read up to one more than LARGEST_BYTES.
+
+    Raises:
+        FormatError: it is larger than any manifest.
+    """
+    if len(data) > LARGEST_BYTES:
+        raise FormatError(f"has more than {LARGEST_BYTES:,} bytes, so it is none of an export", where=where)
     return data
 
 

@@ -13,7 +13,7 @@ from hfbucket.core.manifest import Manifest
 from hfbucket.errors import FormatError
 from hfbucket.io import hub_read
 from hfbucket.io.hub_file import hub_file
-from hfbucket.io.manifest_file import parse_manifest
+from hfbucket.io.manifest_file import LARGEST_BYTES, parse_manifest, within_limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +65,13 @@ class Access:
             else:
                 file = hub_read.download(at_hub, self.token).open("rb")
             with file:
-                data = file.read()
+                data = file.read(LARGEST_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FormatError(
                 "no such file: this is no export, or its build has not finished; give the folder that holds it",
                 where=url,
             ) from error
-        return parse_manifest(data, where=url)
+        return parse_manifest(within_limit(data, where=url), where=url)
 
     def _open(self, url: str, **options: int) -> BinaryIO:
         if "://" not in url:

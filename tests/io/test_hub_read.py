@@ -126,6 +126,13 @@ def test_an_answer_that_never_comes_is_asked_for_again(hub: LoopbackHub, kind: A
     assert read() == LARGE
 
 
+def test_trouble_of_minutes_is_outlasted(hub: LoopbackHub, waited: list[float]) -> None:
+    hub.faults.add("resolve", "cut")
+    hub.faults.add("resolve", "status", status=503, calls=range(2, 40))
+    assert read() == LARGE
+    assert 200 < sum(waited) < 600
+
+
 def test_a_slow_answer_is_read(hub: LoopbackHub) -> None:
     hub.faults.add("resolve", "slow", pause_s=0)
     assert read() == LARGE
@@ -172,7 +179,7 @@ def test_what_the_hub_refuses_is_an_error(hub: LoopbackHub) -> None:
     with pytest.raises(SourceError, match=r"me/other/none\.tar: the Hub has no such dataset for you"):
         open_hub_file(HubFile(repo_id="me/other", path="none.tar"), TOKEN)
     hub.faults.add("resolve", "status", status=500, calls=range(1, 100))
-    with pytest.raises(SourceError, match="the Hub does not give it") as error:
+    with pytest.raises(SourceError, match="byte 0: the Hub cannot be read, after 10 tries") as error:
         open_hub_file(SHARD, TOKEN)
     assert TOKEN not in str(error.value)
 
