@@ -39,7 +39,8 @@ def command(
     """
     with events() as on_event:
         pulled = pull(
-            repo, output, configs=configs, buckets=buckets, max_bytes=max_bytes, revision=revision, token=token,
+            repo, output, configs=configs, buckets=buckets, max_bytes=max_bytes, revision=revision,
+            token=token and token.strip(),
             overwrite=overwrite, workers=workers, on_event=on_event,
         )  # fmt: skip
     show(_data(repo, pulled), as_json=as_json, text=lambda: _text(pulled))

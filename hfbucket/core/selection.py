@@ -45,10 +45,15 @@ def check_names(manifest: Manifest) -> None:
     shards = [shard.file for entry in manifest.buckets.values() for shard in entry.shards]
     if len(shards) > MAX_SHARDS:
         raise FormatError(f"names {len(shards):,} shards; more than {MAX_SHARDS:,} are not pulled", where=MANIFEST)
+    named: list[tuple[str, tuple[str, ...]]] = [(file, (".tar",)) for file in shards]
+    named += [(table.file, (".parquet",)) for table in manifest.samples]
+    named += [(asset.file, (".png", ".jpg")) for asset in manifest.assets]
     seen: set[str] = set()
-    for file in [*shards, *(table.file for table in manifest.samples)]:
-        if any(part.startswith(".") for part in file.split("/")) or not file.endswith((".tar", ".parquet")):
-            raise FormatError(f"must name .tar and .parquet files that are not hidden, got {file!r}", where=MANIFEST)
+    for file, endings in named:
+        if any(part.startswith(".") for part in file.split("/")) or not file.endswith(endings):
+            raise FormatError(
+                f"must name shards, tables and pictures that are not hidden, got {file!r}", where=MANIFEST
+            )
         if file.casefold() in seen:
             raise FormatError(f"names {file!r} twice, or in capitals and in small letters", where=MANIFEST)
         seen.add(file.casefold())

@@ -93,7 +93,7 @@ def read_range(export: str, file: ExportFile, start: int, size_bytes: int) -> by
 
         at_hub = hub_read.hub_file(url)
         if at_hub is not None:
-            with hub_read.open_hub_file(at_hub, size_bytes=file.size_bytes) as opened:
+            with hub_read.open_hub_file(at_hub, size_bytes=file.size_bytes, use_cache=False) as opened:
                 opened.seek(start)
                 return opened.read(size_bytes)
     with store.RandomFile(url) as random:

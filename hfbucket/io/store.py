@@ -99,7 +99,7 @@ def glob(root: str, pattern: str) -> list[bytes]:
 def read_bytes(url: str, *, limit_bytes: int | None = None, token: str | bool | None = None) -> bytes:
     """Return the whole content of a file, or about its first `limit_bytes` where it is larger."""
     pieces, size = [], 0
-    for piece in stream(url, token=token):
+    for piece in stream(url, token=token, use_cache=True):
         pieces.append(piece)
         size += len(piece)
         if limit_bytes is not None and size >= limit_bytes:

@@ -22,7 +22,12 @@ _NO_USE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, Perm
 
 
 def stream(
-    url: str, start: int = 0, *, size_bytes: int | None = None, token: str | bool | None = None
+    url: str,
+    start: int = 0,
+    *,
+    size_bytes: int | None = None,
+    token: str | bool | None = None,
+    use_cache: bool = False,
 ) -> Iterator[bytes]:
     """Yield the bytes of a file from `start` on, in one sequential read.
 
@@ -30,6 +35,7 @@ def stream(
 
     Args:
         size_bytes: of the whole file where known: one that ends before counts as broken off, too.
+        use_cache: take it from the cache of the Hub's client where that has it.
 
     Raises:
         OSError: there is no such file, or the store cannot be reached.
@@ -38,7 +44,7 @@ def stream(
     position, failures = start, 0
     while True:
         try:
-            with closing(_open(url, position, token)) as file:
+            with closing(_open(url, position, token, use_cache)) as file:
                 while block := file.read(_BLOCK_BYTES):
                     position, failures = position + len(block), 0
                     yield block
@@ -54,7 +60,7 @@ def stream(
         time.sleep(_WAIT_S * 2 ** (failures - 1))
 
 
-def _open(url: str, start: int, token: str | bool | None) -> BinaryIO:
+def _open(url: str, start: int, token: str | bool | None, use_cache: bool) -> BinaryIO:
     if is_local(url):
         file = open(local_path(url), "rb")  # noqa: SIM115 (the caller closes it)
         file.seek(start)
@@ -64,7 +70,7 @@ def _open(url: str, start: int, token: str | bool | None) -> BinaryIO:
 
         at_hub = hub_read.hub_file(url)
         if at_hub is not None:
-            return hub_read.open_hub_file(at_hub, token, start=start)
+            return hub_read.open_hub_file(at_hub, token, start=start, use_cache=use_cache)
     fs, path = filesystem(url, token=token)
     ahead = fs.open(path, "rb", block_size=_AHEAD_BYTES)
     if start:

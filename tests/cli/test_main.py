@@ -119,6 +119,16 @@ def test_hf_debug_shows_the_traceback(
     assert err.endswith("Error: disk full\n")
 
 
+def test_no_error_and_no_traceback_shows_a_token(
+    probe: dict[str, object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DEBUG", "1")
+    monkeypatch.setenv("HF_TOKEN", "of-another-form")
+    probe["raise"] = BuildError("illegal header b'Bearer hf_SecretSecret', of-another-form")
+    _, _, err = run(capsys, "plan")
+    assert err.count("illegal header b'Bearer ***', ***") == 2
+
+
 def test_data_goes_to_stdout_and_notices_to_stderr(
     probe: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from hfbucket.core.manifest import Manifest
 from hfbucket.stages.verify import verify
 from tests.factories import make_export
 from tests.hub.client import client_environment
-from tests.hub.faults import Kind
 from tests.hub.loopback import TOKEN, LoopbackHub
 
 REPO = "me/name"
@@ -79,17 +79,6 @@ def test_a_token_and_a_revision_on_the_command_line(hub: LoopbackHub, tmp_path: 
     said = pull(hub, tmp_path, "--token", TOKEN, "--revision", first, "-o", "old", token=None)
     assert f"export {export.export_id} at commit {first}" in said
     assert "the Hub has no such dataset for you" in pull(hub, tmp_path, "--revision", "gone", code=2)
-    broken = TOKEN + "\n"  # no header can hold it: the client's words show it
-    pull(hub, tmp_path, "--token", broken, code=2, token=None)
-
-
-@pytest.mark.parametrize("fault", ["status", "drop", "cut"])
-def test_faults_are_waited_out(hub: LoopbackHub, tmp_path: Path, export: Manifest, fault: Kind) -> None:
-    for endpoint in ("revision", "tree", "resolve"):
-        hub.faults.add(endpoint, fault, status=429, retry_after="0", calls={1, 3})
-    pull(hub, tmp_path, "-o", "out")
-    assert verify(tmp_path / "out").ok
-    assert {request.endpoint for request in hub.log.requests if request.fault} == {"revision", "tree", "resolve"}
 
 
 def test_wrong_bytes_on_the_way(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
@@ -132,3 +121,42 @@ def test_interrupted_by_the_user(hub: LoopbackHub, tmp_path: Path, export: Manif
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "the same command continues" in err
+
+
+def test_by_xet_and_from_a_storage_bucket(xet_hub: LoopbackHub, tmp_path: Path) -> None:
+    make_export(tmp_path / "export", bases=(64,))
+    environment = client_environment(xet_hub, tmp_path / "home")
+    for target in (REPO, "hf://buckets/me/store/folder"):
+        command = [sys.executable, "-c", MAIN, "push", "export", target, "--yes", "--publish-ledger"]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+        command = [sys.executable, "-c", MAIN, "pull", target]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    for output in ("name", "folder"):
+        there = {name: data for name, data in contents(tmp_path / output).items() if not name.startswith("ledger")}
+        assert there == {n: d for n, d in contents(tmp_path / "export").items() if not n.startswith("ledger")}
+
+
+PEAK = """
+from hfbucket.cli.main import main
+assert main(["pull", "me/name", "-o", "out"]) == 0
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_the_export(hub: LoopbackHub, tmp_path: Path) -> None:
+    peaks_kib: list[int] = []
+    for number, size in ((2, 1_000_000), (6, 12_000_000)):
+        data = {f"buckets/p1024x1024/shard-{i}.tar": bytes([i, 255]) * (size // 2) for i in range(number)}
+        buckets = {"p1024x1024": {"count": number, "shards": [{"file": name, "count": 1} for name in data]}}
+        manifest = {"format": "bucketed_shards_v1", "base_resolution": 512, "buckets": buckets}
+        if not peaks_kib:
+            hub.create(REPO)
+        hub.commit(REPO, {**data, "manifest.json": json.dumps(manifest).encode()})
+        said = subprocess.run(
+            [sys.executable, "-c", PEAK], env=client_environment(hub, tmp_path / "home"), cwd=tmp_path,
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        peaks_kib.append(int(said.splitlines()[-1]))
+        shutil.rmtree(tmp_path / "out")
+    assert peaks_kib[1] < 1.2 * peaks_kib[0], peaks_kib

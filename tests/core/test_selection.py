@@ -100,7 +100,7 @@ def test_the_manifest_of_a_part_adds_up(tmp_path: Path) -> None:
     [
         (["buckets/a/.git.tar"], "not hidden"),
         ([".git/hooks/a.tar"], "not hidden"),
-        (["README.md"], "must name .tar and .parquet files"),
+        (["README.md"], "must name shards, tables and pictures"),
         (["buckets/a/x.tar", "buckets/A/x.tar"], "in capitals and in small letters"),
         ([f"buckets/a/{i}.tar" for i in range(100_001)], "names 100,001 shards"),
     ],

@@ -199,7 +199,7 @@ def first_shard(data: dict[str, Any]) -> dict[str, Any]:
         (lambda d: first_shard(d).update(file="/etc/outside.tar"), "must be a plain path below the export"),
         (lambda d: first_shard(d).update(file="C:\\outside.tar"), "must be a plain path below the export"),
         (lambda d: first_shard(d).update(file=".git/hooks/a.tar"), "not hidden"),
-        (lambda d: first_shard(d).update(file="README.md"), "must name .tar and .parquet files"),
+        (lambda d: first_shard(d).update(file="README.md"), "must name shards, tables and pictures"),
         (lambda d: first_shard(d).update(bytes=2**62), "must have 4611686018427387904 bytes"),
         (lambda d: first_shard(d).update(sha256="../" + "0" * 61), "64 lowercase hex digits"),
         (lambda d: d["samples"][0].update(file="../samples.parquet"), "must be a plain path below the export"),
