@@ -36,11 +36,11 @@ def make_preview(source: bytes, geometry: Geometry, *, max_pixels: int) -> Previ
     Raises:
         SampleError: it cannot be decoded, or is too large to be worth it.
     """
-    decoded = decode_rgb(source, max_pixels=min(max_pixels, _MAX_PIXELS)).image
     right, bottom = geometry.crop_left + geometry.w, geometry.crop_top + geometry.h
     crop = (geometry.crop_left, geometry.crop_top, right, bottom)
     w, h, box = frame(geometry.resized_w, geometry.resized_h, crop)
-    small = decoded.resize((w, h), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    decoded = decode_rgb(source, max_pixels=min(max_pixels, _MAX_PIXELS), at_least=(w, h)).image
+    small = decoded.resize((w, h), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return Preview(jpeg=encode_jpeg(small, quality=_PREVIEW_QUALITY, subsampling="4:4:4"), box=box)
 
 

@@ -49,7 +49,9 @@ class Decoded:
     notes: tuple[str, ...]
 
 
-def decode_rgb(data: bytes, *, max_pixels: int, apply_orientation: bool = True) -> Decoded:
+def decode_rgb(
+    data: bytes, *, max_pixels: int, apply_orientation: bool = True, at_least: tuple[int, int] | None = None
+) -> Decoded:
     """Return the picture in `data`, its first frame, upright, as 8-bit sRGB.
 
     A file that ends early is refused even where a decoder would fill in the rest.
@@ -58,6 +60,7 @@ def decode_rgb(data: bytes, *, max_pixels: int, apply_orientation: bool = True) 
         data: the whole encoded image.
         max_pixels: more are refused by the header, before anything is allocated.
         apply_orientation: False keeps a JPEG's pixels as they are stored.
+        at_least: an upright size in pixels that suffices: a JPEG may come smaller than it is, but no smaller than this.
 
     Raises:
         SampleError: `decode_errors`, `unsupported_format` or `skipped_too_large`.
@@ -68,6 +71,8 @@ def decode_rgb(data: bytes, *, max_pixels: int, apply_orientation: bool = True) 
     image = open_image(io.BytesIO(png.without_text(data) if found.format == "png" else data), found.format)
     bits = _bits(image, found.format)
     with decoding(found.format):
+        if at_least is not None and found.format == "jpeg":
+            image.draft(None, at_least if found.orientation < 5 else at_least[::-1])
         frames = max(frames, _frames(image, found.format))
         image.load()
         rgb, notes = to_rgb(image, bits=bits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,6 +13,7 @@ from hfbucket.core.pictures import CELL_H_PX, CELL_W_PX, PREVIEWS, Bar, Panel, S
 from hfbucket.errors import SampleError
 from hfbucket.io.images.chart import draw_chart
 from hfbucket.io.images.contact_sheet import draw_sheet, make_preview
+from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.drawing import BLUE, shortened, text_width
 
 
@@ -71,6 +73,18 @@ def test_previews_are_upright_and_as_the_crop_lies() -> None:
     assert opened(turned.jpeg).size == (CELL_W_PX, CELL_H_PX)
     red, green, _ = opened(turned.jpeg).getpixel((100, 10))  # type: ignore[misc]  # RGB
     assert red > green
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_jpegs_may_be_decoded_smaller_but_not_too_small(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    source = photo(1200, 1600, exif=exif) if orientation == 6 else photo(1600, 1200)
+    whole = decode_rgb(source, max_pixels=10**7).image
+    small = decode_rgb(source, max_pixels=10**7, at_least=(200, 150)).image
+    assert small.size == (200, 150)
+    assert whole.size == decode_rgb(source, max_pixels=10**7, at_least=(801, 3)).image.size == (1600, 1200)
+    assert abs(np.asarray(small, dtype=int)[20, 20] - np.asarray(whole, dtype=int)[160, 160]).max() < 8
 
 
 @pytest.mark.parametrize("source", [b"", b"no image", photo(64, 64)[:-20]])
