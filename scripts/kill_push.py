@@ -35,17 +35,19 @@ REPO = "me/killed"
 PUSH = "import sys; from hfbucket.cli.main import main; sys.exit(main(['push', *sys.argv[1:], '--yes']))"
 
 
-def start(hub: LoopbackHub, export: Path, home: Path, code: str) -> subprocess.Popen[str]:
+def start(hub: LoopbackHub, export: Path, home: Path, code: str, target: str) -> subprocess.Popen[str]:
     """Start a push in a process of its own."""
-    command = [sys.executable, "-c", code, str(export), REPO]
+    command = [sys.executable, "-c", code, str(export), target]
     environment = client_environment(hub, home)
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def push(hub: LoopbackHub, export: Path, home: Path, code: str = PUSH, kill_at: int | None = None) -> bool:
+def push(
+    hub: LoopbackHub, export: Path, home: Path, code: str = PUSH, target: str = REPO, kill_at: int | None = None
+) -> bool:
     """Push once and return whether it came to its end; it is killed when the Hub has got `kill_at` more requests."""
     before = hub.log.count()
-    process = start(hub, export, home, code)
+    process = start(hub, export, home, code, target)
     while kill_at is not None and process.poll() is None and hub.log.count() - before < kill_at:
         time.sleep(0.001)
     if kill_at is not None and process.poll() is None:
@@ -57,7 +59,15 @@ def push(hub: LoopbackHub, export: Path, home: Path, code: str = PUSH, kill_at: 
 
 
 def kill_and_continue(
-    hub: LoopbackHub, export: Path, home: Path, *, kills: int, requests: int, seed: int, code: str = PUSH
+    hub: LoopbackHub,
+    export: Path,
+    home: Path,
+    *,
+    kills: int,
+    requests: int,
+    seed: int,
+    code: str = PUSH,
+    target: str = REPO,
 ) -> int:
     """Push, killed up to `kills` times, then to the end; return how often it was killed before it was done.
 
@@ -65,8 +75,8 @@ def kill_and_continue(
         requests: about how many a whole push makes; the kills are spread over them at random.
     """
     chance, most = random.Random(seed), 3 * requests // (2 * kills)
-    met = sum(not push(hub, export, home, code, kill_at=chance.randint(1, most)) for _ in range(kills))
-    if not push(hub, export, home, code):
+    met = sum(not push(hub, export, home, code, target, kill_at=chance.randint(1, most)) for _ in range(kills))
+    if not push(hub, export, home, code, target):
         raise SystemExit("the last push did not end")
     return met
 

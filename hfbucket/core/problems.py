@@ -56,6 +56,8 @@ REMEDIES: Final[Mapping[str, str]] = {
     "license": "say how it may be used: `hfbucket card EXPORT --license ID`, or --license-name and --license-link",
     "placeholder": "write it out with `hfbucket card EXPORT`",
     "personal": "build again with --strip-metadata and no --keep-location, or push with --private or --allow-location",
+    "part": "push it to a place of its own, or pull the whole and push that",
+    "occupied": "push to a place of its own, or delete them there first",
     "visibility": "change it in the settings of the repository, or leave the flag away",
     "card": "run `hfbucket card EXPORT`: it renders README.md anew; text of your own goes into its --sections",
 }

@@ -13,7 +13,7 @@ from hfbucket.core.problems import Problem, problem
 
 __all__ = [
     "COMMIT_FILES", "JOURNAL", "Changes", "Part", "PushFile", "Remote", "RemoteFile", "batches", "changes",
-    "check_limits", "in_parts", "order_of", "summary_of",
+    "check_companion", "check_limits", "check_place", "in_parts", "order_of", "summary_of",
 ]  # fmt: skip
 
 JOURNAL: Final = "pushing.json"
@@ -39,6 +39,9 @@ _FOLDERS: Final = ("buckets", "samples", "ledger", "assets")
 """Folders of an export, in the order they are written; what stands there and is not named, is deleted."""
 
 _KINDS: Final = {"buckets": "shards", "samples": "sample tables", "ledger": "ledger tables", "assets": "pictures"}
+
+_DATA: Final = re.compile(r"\.(?:tar|parquet|arrow|jsonl|csv|tsv|zip|t?gz|zst|safetensors|npy|npz|lance|h5|mds)$")
+"""Names of files that a loader takes for data."""
 
 _OURS: Final = re.compile(r"(?:buckets|samples|ledger|assets)/.+|croissant\.json|pushing\.json")
 
@@ -173,6 +176,32 @@ def in_parts(found: Changes, size: int = PART_FILES) -> Iterator[Part]:
             send=tuple(step for step in part if isinstance(step, PushFile)),
             delete=tuple(step for step in part if isinstance(step, str)),
         )
+
+
+def check_place(found: Changes, remote: Mapping[str, RemoteFile], *, is_part: bool) -> Iterator[Problem]:
+    """Yield what a push would destroy there: files of another's making, or the rest of what this is a part of.
+
+    Args:
+        is_part: the export is a partial copy.
+    """
+    if is_part and any(path.startswith("buckets/") for path in found.delete):
+        yield problem("part", f"is a part of an export; {len(found.delete):,} files would be deleted at the target")
+    if MANIFEST in remote or JOURNAL in remote:
+        return
+    names = {file.path for file in (*found.send, *found.keep)}
+    others = sorted(path for path in remote if path not in names and (_OURS.fullmatch(path) or _DATA.search(path)))
+    if others:
+        message = f"the target holds no export, but {len(others):,} other files with data, first {others[0]!r}"
+        yield problem("occupied", message)
+
+
+def check_companion(remote: Mapping[str, RemoteFile], place: str) -> Iterator[Problem]:
+    """Yield what keeps a repository from being that of sample tables: it holds something else."""
+    data = (path for path in remote if path == MANIFEST or _OURS.fullmatch(path) or _DATA.search(path))
+    others = sorted(path for path in data if not path.startswith("samples/"))
+    if others:
+        message = f"is to hold sample tables, but holds {len(others):,} other files, first {others[0]!r}"
+        yield problem("occupied", message, file=place)
 
 
 def check_limits(wanted: Sequence[PushFile], remote: Mapping[str, RemoteFile]) -> Iterator[Problem]:

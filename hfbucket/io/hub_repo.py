@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
@@ -14,16 +14,22 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from hfbucket import __version__
-from hfbucket.core.events import OnEvent, ignore
+from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.push import AT_ONCE, Part, PushFile, Remote, RemoteFile
 from hfbucket.errors import PushError
 from hfbucket.io.hub_errors import PATIENT, Patience, patiently, told
 
-__all__ = ["HubRepo", "OnBytes", "quiet_client"]
+__all__ = ["PULL_TITLE", "HubRepo", "OnBytes", "quiet_client"]
 
 T = TypeVar("T")
 OnBytes = Callable[[int], None]
 """Told how many more bytes have left."""
+
+
+PULL_TITLE: Final = "hfbucket push "
+"""How the titles of our pull requests begin."""
+
+_LEFT_OVER: Final = "{repo}: pull request {number} is left over from a push of something else; close it there"
 
 
 @contextmanager
@@ -170,7 +176,11 @@ class HubRepo:
             found = self._api.get_repo_discussions(
                 self.repo_id, repo_type="dataset", author=own, discussion_type="pull_request", discussion_status="open"
             )
-            return max((pull.num for pull in found if pull.title == title and pull.author == own), default=None)
+            pulls = {pull.num: pull.title for pull in found if pull.author == own}
+            for number, other in pulls.items():
+                if other != title and other.startswith(PULL_TITLE):
+                    self._on_event(Notice(level="info", text=_LEFT_OVER.format(repo=self.repo_id, number=number)))
+            return max((number for number, other in pulls.items() if other == title), default=None)
 
         return self._try("looking for an earlier pull request", ask)
 

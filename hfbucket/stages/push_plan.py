@@ -11,7 +11,16 @@ from hfbucket.core.events import OnEvent
 from hfbucket.core.keys import CARD
 from hfbucket.core.manifest import Manifest
 from hfbucket.core.problems import Problem, problem
-from hfbucket.core.push import Changes, PushFile, Remote, changes, check_limits, summary_of
+from hfbucket.core.push import (
+    Changes,
+    PushFile,
+    Remote,
+    changes,
+    check_companion,
+    check_limits,
+    check_place,
+    summary_of,
+)
 from hfbucket.io.git_hash import git_oid
 from hfbucket.stages.push_checks import card_findings, personal_rows, shard_findings, table_findings
 from hfbucket.stages.push_target import Target
@@ -87,11 +96,11 @@ def make_plan(
     visibility = ("private" if private else "public") if place.on_hub else None
     problems = [
         *verify(folder, depth="structure", on_event=on_event).problems,
+        *check_place(found, remote.files, is_part=manifest.part_of is not None),
         *_place_findings(place, remote, wanted, options),
     ]
-    if private and companion is not None and companion.remote.private is False:
-        message = f"{companion.place.name} is public, but {place.name} is private: its captions would be seen"
-        problems.append(problem("visibility", message, file=companion.place.name))
+    if companion is not None:
+        problems += _companion_findings(companion, place, private)
     if found.files and not any(one.code in ("missing", "link", "size") for one in problems):
         public = visibility == "public" and not options.allow_location
         problems += _content_findings(folder, manifest, found, place, public, options, on_event)
@@ -116,6 +125,14 @@ def _place_findings(
         yield problem("visibility", f"{place.name} exists and is {now}, asked for is {asked}", file=place.name)
     if place.on_hub:
         yield from check_limits(wanted, remote.files)
+
+
+def _companion_findings(companion: Companion, place: Target, private: bool | None) -> Iterator[Problem]:
+    name = companion.place.name
+    yield from check_companion(companion.remote.files, name)
+    if private and companion.remote.private is False:
+        message = f"{name} is public, but {place.name} is private: its captions would be seen"
+        yield problem("visibility", message, file=name)
 
 
 def _content_findings(

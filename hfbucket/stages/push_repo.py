@@ -8,7 +8,7 @@ from typing import Any
 from hfbucket.core.push import COMMIT_FILES, Changes, Part, PushFile, Remote, batches, changes, in_parts
 from hfbucket.errors import PushError
 from hfbucket.io.git_hash import git_oid
-from hfbucket.io.hub_repo import HubRepo
+from hfbucket.io.hub_repo import PULL_TITLE, HubRepo
 from hfbucket.stages.push_target import OnBytes, Published
 
 __all__ = ["RepoTarget"]
@@ -97,7 +97,7 @@ class RepoTarget:
         return changes((*found.send, *found.keep), self.repo.files(revision), git_oid)
 
     def _by_pull_request(self, found: Changes, base: str, on_bytes: OnBytes) -> Published:
-        title = f"hfbucket push {self.export_id} onto {base[:12]}"
+        title = f"{PULL_TITLE}{self.export_id} onto {base[:12]}"
         number = self.repo.open_pull_request(title, _DESCRIPTION.format(files=found.files))
         ref = f"refs/pr/{number}"
         left = self._left(found, ref)

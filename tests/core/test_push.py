@@ -10,7 +10,9 @@ from hfbucket.core.push import (
     RemoteFile,
     batches,
     changes,
+    check_companion,
     check_limits,
+    check_place,
     in_parts,
     summary_of,
 )
@@ -120,3 +122,34 @@ def test_names_of_targets(text: str, expected: TargetName) -> None:
 def test_names_that_are_no_target(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_target(text)
+
+
+def test_what_is_not_ours_is_not_destroyed() -> None:
+    there = remote(*(RemoteFile(path=name, size_bytes=9) for name in ("README.md", "LICENSE", "data/a.parquet")))
+    found = changes([file(SHARD), file("README.md")], there, refuse)
+    (told,) = check_place(found, there, is_part=False)
+    assert told.message == "the target holds no export, but 1 other files with data, first 'data/a.parquet'"
+    there = remote(RemoteFile(path="assets/own.png", size_bytes=9))
+    (told,) = check_place(changes([file(SHARD)], there, refuse), there, is_part=False)
+    assert told.code == "occupied"
+    there |= remote(RemoteFile(path="manifest.json", size_bytes=9))
+    assert not list(check_place(changes([file(SHARD)], there, refuse), there, is_part=True))
+
+
+def test_a_part_does_not_replace_the_whole() -> None:
+    names = ("manifest.json", "buckets/b/shard-00001.tar")
+    there = remote(*(RemoteFile(path=name, size_bytes=9) for name in names))
+    found = changes([file(SHARD)], there, refuse)
+    assert [told.code for told in check_place(found, there, is_part=True)] == ["part"]
+    assert not list(check_place(found, there, is_part=False))
+
+
+def test_sample_tables_do_not_replace_something_else() -> None:
+    names = (".gitattributes", "README.md", "samples/part-00000.parquet", "samples/part-00009.parquet")
+    there = remote(*(RemoteFile(path=name, size_bytes=9) for name in names))
+    assert not list(check_companion(there, "me/tables"))
+    there |= remote(RemoteFile(path=SHARD, size_bytes=9), RemoteFile(path="manifest.json", size_bytes=9))
+    (told,) = check_companion(there, "me/tables")
+    assert (told.file, told.message) == (
+        "me/tables", f"is to hold sample tables, but holds 2 other files, first {SHARD!r}"
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hfbucket.core.card_words import Words
 from hfbucket.stages.card import update_card
+from scripts.kill_push import PUSH, kill_and_continue
 from tests.factories import make_export
 from tests.hub.client import at_every_commit, run_python
 from tests.hub.loopback import TOKEN, LoopbackHub
@@ -47,3 +48,22 @@ def test_a_repository_by_xet(xet_hub: LoopbackHub, tmp_path: Path) -> None:
     assert push(xet_hub, home, str(export), "me/name")["checked"] == ["all", "r64"]
     assert xet_hub.log.puts == []
     assert push(xet_hub, home, str(export), "me/name")["way"] == "nothing to do"
+
+
+def test_a_killed_push_continues(xet_hub: LoopbackHub, tmp_path: Path) -> None:
+    export, home, target = tmp_path / "export", tmp_path / "home", "hf://buckets/me/store/x"
+    make_export(tmp_path / "old", bases=(64,), divisible=8, per_shard=2)
+    push(xet_hub, home, str(tmp_path / "old"), target)
+    make_export(export, bases=(64,), divisible=8, per_shard=1, shards_per_bucket=9)
+    assert kill_and_continue(xet_hub, export, home, kills=3, requests=40, seed=3, code=PUSH, target=target) > 0
+    wholes = 0
+    for commit, files in at_every_commit(xet_hub, "me/store", kind="bucket"):
+        if "x/manifest.json" in files:
+            wholes += 1
+            buckets = json.loads(xet_hub.read(commit, "x/manifest.json"))["buckets"].values()
+            named = {f"x/{shard['file']}": shard["sha256"] for entry in buckets for shard in entry["shards"]}
+            assert named == {name: sha256 for name, sha256 in files.items() if name.startswith("x/buckets/")}
+    assert wholes > 0
+    assert set(files) == {
+        f"x/{path.relative_to(export).as_posix()}" for path in export.rglob("*.*") if path.parent.name != "ledger"
+    }
