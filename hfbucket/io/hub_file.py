@@ -28,6 +28,7 @@ _URL: Final = re.compile(
 
 _TRIES: Final = 10
 """How often in a row nothing may come; the client's own tries, which wait as the Hub asks, come before each."""
+_PASSING: Final = frozenset({"NetworkError", "TimeoutException", "RemoteProtocolError", "ConnectionError"})
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 
@@ -85,18 +86,21 @@ def refused(answer: HfHubHTTPError, token: Token) -> str:
     )
 
 
-def passes(answer: HfHubHTTPError) -> bool:
-    """Return whether a refusal is one for now: too many requests, or the Hub's own trouble."""
-    return answer.response.status_code == 429 or answer.response.status_code >= 500
+def passes(error: Exception) -> bool:
+    """Return whether trouble is worth another try: the network's, too many requests, or the Hub's own."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code == 429 or error.response.status_code >= 500
+    # Not, for one, a header that cannot be sent. httpx and httpx2 have the same names.
+    return any(kind.__name__ in _PASSING for kind in type(error).__mro__)
 
 
 def wait_longer(tries: int, where: object, reason: Exception, token: Token) -> None:
     """Wait longer with every try in a row that brought nothing.
 
     Raises:
-        SourceError: they are too many.
+        SourceError: they are too many, or the reason is not one that passes.
     """
-    if tries >= _TRIES:
-        words = redacted(str(reason), token)
-        raise SourceError(f"{where}: the Hub cannot be read, after {tries} tries ({words})") from None
+    if tries >= _TRIES or not passes(reason):
+        after = f", after {tries} tries" if tries > 1 else ""
+        raise SourceError(f"{where}: the Hub cannot be read{after} ({redacted(str(reason), token)})") from None
     time.sleep(min(_FIRST_WAIT_S * 2 ** (tries - 1), _LONGEST_WAIT_S))

@@ -195,6 +195,16 @@ def test_a_token_is_never_told(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
         assert TOKEN not in "".join(traceback.format_exception(error.value))
 
 
+def test_a_token_that_cannot_be_sent_is_an_error_at_once(waited: list[float]) -> None:
+    for action in (open_hub_file, download):
+        with pytest.raises(
+            SourceError, match=r"the Hub cannot be read \(Illegal header value b'Bearer \*\*\*"
+        ) as error:
+            action(SHARD, TOKEN + "\n")
+        assert TOKEN not in "".join(traceback.format_exception(error.value))
+    assert waited == []
+
+
 def test_the_client_s_cache_comes_first(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = hub.repository("me/name").at("main").oid
     assert commit_of(HubFile(repo_id="me/name", path="manifest.json"), TOKEN) == commit
