@@ -69,7 +69,11 @@ def _text(pulled: Pulled) -> str:
     return "\n".join(
         [
             f"{pulled.folder}: export {printable(str(manifest.export_id))}{of}{at}",
-            f"{images:,} images in {pulled.shards:,} shards, {pulled.size_bytes:,} bytes, "
+            f"{_several(images, 'image')} in {_several(pulled.shards, 'shard')}, {pulled.size_bytes:,} bytes, "
             f"{pulled.fetched_bytes:,} of them fetched now; every hash is right",
         ]
     )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

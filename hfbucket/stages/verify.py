@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from hfbucket.core.checks import check_counts, check_foreign, check_manifest
@@ -22,7 +22,7 @@ from hfbucket.executors.task import Failure
 from hfbucket.io import store
 from hfbucket.io.export_files import ExportFile, list_files, viewed
 from hfbucket.io.images.encode import versions
-from hfbucket.io.manifest_file import manifest_bytes, read_manifest
+from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest_bytes
 from hfbucket.load.location import locate
 from hfbucket.stages.verify_card import check_card_files
 from hfbucket.stages.verify_sample import check_samples
@@ -35,6 +35,7 @@ __all__ = ["DEPTHS", "Depth", "Report", "verify"]
 Depth = Literal["structure", "quick", "full"]
 DEPTHS: Final = get_args(Depth)
 
+_EDITED: Final = "manifest.json says the same in other bytes than were written: an editor or a damaged blank"
 _MAX_PIXELS: Final = 178_000_000
 _IN_PROCESS_BYTES: Final[dict[Depth, int]] = {"structure": 0, "quick": 1_000_000_000, "full": 32_000_000}
 """Below this, starting processes takes longer than the work."""
@@ -100,10 +101,9 @@ def verify(
     url = store.absolute(locate(export, revision).url)
     depth = depth or ("full" if store.is_local(url) else "structure")
     files = list_files(url)
-    if MANIFEST not in files:
-        read_manifest(url)  # says what to do
+    data = read_manifest_bytes(url)
     try:
-        manifest = read_manifest(url)
+        manifest = parse_manifest(data, where=f"{url}/{MANIFEST}")
     except FormatError as error:
         code = "manifest_version" if isinstance(error, UnsupportedVersionError) else "manifest"
         message = str(error).replace(f"{url}/{MANIFEST}: ", "")
@@ -111,7 +111,9 @@ def verify(
         return Report(
             depth=depth, format=None, export_id=None, ours=False, shards=0, samples=0, size_bytes=0, problems=(found,)
         )
-    return _Verification(url, depth, sample, manifest, files, worker_count(workers), on_event).report()
+    report = _Verification(url, depth, sample, manifest, files, worker_count(workers), on_event).report()
+    edited = report.ours and data != manifest_bytes(manifest)
+    return replace(report, notes=(_EDITED, *report.notes)) if edited else report
 
 
 class _Verification:
@@ -241,10 +243,6 @@ class _Verification:
             named = named_files(self._manifest)
             compared = sum(self._files[file].sha256 is not None for file in named if self._present(file))
             yield f"{compared:,} of {len(named):,} files compared by hash without reading them; --deep reads all"
-        with viewed(self._url, MANIFEST) as view:
-            as_written = bytes(view) == manifest_bytes(self._given)
-        if self._ours and not as_written:
-            yield "manifest.json says the same in other bytes than were written: an editor or a damaged blank"
         generator = self._manifest.generator
         if not self._ours or generator is None or self._manifest.image_mode != "reencode_jpeg":
             return
