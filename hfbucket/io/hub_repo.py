@@ -211,10 +211,13 @@ class HubRepo:
             pull = self._api.get_discussion_details(self.repo_id, number, repo_type="dataset")
             if pull.status == "draft":  # as the Hub opens them for programs; a draft cannot be merged
                 self._api.change_discussion_status(self.repo_id, number, "open", repo_type="dataset")
-            self._api.merge_pull_request(self.repo_id, number, repo_type="dataset")
+            if pull.status != "merged":
+                self._api.merge_pull_request(self.repo_id, number, repo_type="dataset")
             merged = str(self._info("main").sha)
             if merged == base:
-                raise ConnectionError(f"pull request {number} is not merged yet")
+                raise ConnectionError("main has not moved yet")  # so that it is looked at again
+            if not is_done(merged):
+                raise PushError(f"{self.repo_id}: main is not what was pushed; push again")
             return merged
 
         return self._try(f"merging pull request {number}", attempt)

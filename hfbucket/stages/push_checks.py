@@ -31,7 +31,7 @@ from hfbucket.io.ustar import read_members
 from hfbucket.stages.push_target import Target
 from hfbucket.stages.verify_shard import ShardTask, check_shard
 
-__all__ = ["card_findings", "personal_rows", "shard_findings", "table_findings"]
+__all__ = ["card_findings", "personal_rows", "shard_findings", "small_findings"]
 
 _OWNER: Final = r"(?i)(camera)?owner_?name|serial_?number"
 _PERSONAL: Final = r"(?i)gps|latitude|longitude|geo_?location|geotag|\"(lat|lon|lng)\"|" + _OWNER[4:]
@@ -71,10 +71,11 @@ def card_findings(folder: Path, manifest: Manifest, target: Target, *, travels: 
         yield problem("card", f"the Hub refuses it: {objection}", file=CARD)
 
 
-def table_findings(folder: Path, found: Changes) -> Iterator[Problem]:
-    """Yield the sample tables that travel and are not what the manifest says."""
+def small_findings(folder: Path, manifest: Manifest, found: Changes) -> Iterator[Problem]:
+    """Yield the sample tables and pictures that travel and are not what the manifest says."""
+    small = {entry.file for entry in manifest.small_files}
     for file in found.send:
-        if file.path.startswith("samples/"):
+        if file.path in small:
             with (folder / file.path).open("rb") as opened:
                 actual = sha256_of(opened)
             if actual != file.sha256:

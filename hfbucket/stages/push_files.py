@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hfbucket.core.keys import CARD, MANIFEST
-from hfbucket.core.manifest import Manifest, SampleTable, Shard
+from hfbucket.core.manifest import Asset, Manifest, SampleTable, Shard
 from hfbucket.core.manifest_json import is_ours
 from hfbucket.core.push import PushFile
 from hfbucket.core.push_target import TargetName
@@ -41,26 +41,25 @@ def local_export(export: str | os.PathLike[str]) -> tuple[Path, Manifest]:
 
 
 def files_of(folder: Path, manifest: Manifest, *, ledger: bool) -> tuple[PushFile, ...]:
-    """Return every file that is to stand at the target; shards and sample tables are not read.
+    """Return every file that is to stand at the target; what the manifest has a hash of is not read.
 
     Raises:
-        PushError: a file is missing.
+        PushError: the manifest lacks a hash or size.
     """
     return tuple(_files(folder, manifest, ledger))
 
 
 def _files(folder: Path, manifest: Manifest, ledger: bool) -> Iterator[PushFile]:
     shards = [shard for entry in manifest.buckets.values() for shard in entry.shards]
-    known: list[Shard | SampleTable] = [*shards, *manifest.samples]
+    known: list[Shard | SampleTable | Asset] = [*shards, *manifest.small_files]
     for entry in known:
         if entry.sha256 is None or entry.bytes is None:
             raise PushError(f"{entry.file}: the manifest must give its sha256 and bytes; run the build again")
         yield PushFile(path=entry.file, size_bytes=entry.bytes, sha256=entry.sha256, source=str(folder / entry.file))
-    named = {entry.file for entry in known}
-    extra = [path for name in ("assets", "ledger") if name == "assets" or ledger for path in (folder / name).rglob("*")]
-    for path in sorted([*extra, *(folder / name for name in _LOOSE)]):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in named and not any(part.startswith(".") for part in Path(name).parts):
+    tables = sorted((folder / "ledger").glob("part-*.parquet")) if ledger else []
+    for path in (*tables, *(folder / name for name in _LOOSE)):
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
             with path.open("rb") as file:
                 yield PushFile(path=name, size_bytes=path.stat().st_size, sha256=sha256_of(file), source=str(path))
 

@@ -22,7 +22,7 @@ from hfbucket.core.push import (
     summary_of,
 )
 from hfbucket.io.git_hash import git_oid
-from hfbucket.stages.push_checks import card_findings, personal_rows, shard_findings, table_findings
+from hfbucket.stages.push_checks import card_findings, personal_rows, shard_findings, small_findings
 from hfbucket.stages.push_target import Target
 from hfbucket.stages.verify import verify
 
@@ -146,7 +146,7 @@ def _content_findings(
 ) -> Iterator[Problem]:
     """Yield what is wrong with the bytes that travel, and with the card."""
     yield from card_findings(folder, manifest, place, travels=any(file.path == CARD for file in found.send))
-    broken = list(table_findings(folder, found))
+    broken = list(small_findings(folder, manifest, found))
     yield from broken
     yield from shard_findings(folder, manifest, found, public=public, workers=options.workers, on_event=on_event)
     if public and not broken:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from hfbucket.core.keys import CARD, MANIFEST
-from hfbucket.core.manifest_json import to_dict
 from hfbucket.core.push import BATCH_BYTES, JOURNAL, Changes, PushFile, Remote, RemoteFile, order_of
 from hfbucket.errors import FormatError
 from hfbucket.io.manifest_file import parse_manifest
@@ -77,11 +76,13 @@ class StoreTarget:
             return {}
         with self.store.open(MANIFEST) as file:
             try:
-                data = to_dict(parse_manifest(file.read()))
+                manifest = parse_manifest(file.read())
             except FormatError:  # whatever stands there is replaced
                 return {}
-        shards = [shard for entry in data["buckets"].values() for shard in entry["shards"]]
-        return {e["file"]: e["sha256"] for e in (*shards, *data["samples"]) if e["sha256"] and e["bytes"] is not None}
+        shards = [shard for entry in manifest.buckets.values() for shard in entry.shards]
+        known = [(shard.file, shard.bytes, shard.sha256) for shard in shards]
+        known += [(small.file, small.bytes, small.sha256) for small in manifest.small_files]
+        return {file: sha256 for file, size_bytes, sha256 in known if sha256 and size_bytes == sizes.get(file)}
 
     def objection(self, card: str) -> str | None:
         """Return None: no rules hold here."""
