@@ -56,6 +56,7 @@ def _data(repo: str, pulled: Pulled) -> dict[str, Any]:
         "part_of": manifest.part_of,
         "images": sum(entry.count for entry in manifest.buckets.values()),
         "shards": pulled.shards,
+        "unhashed_shards": pulled.unhashed_shards,
         "bytes": pulled.size_bytes,
         "fetched_bytes": pulled.fetched_bytes,
     }
@@ -70,9 +71,15 @@ def _text(pulled: Pulled) -> str:
         [
             f"{pulled.folder}: export {printable(str(manifest.export_id))}{of}{at}",
             f"{_several(images, 'image')} in {_several(pulled.shards, 'shard')}, {pulled.size_bytes:,} bytes, "
-            f"{pulled.fetched_bytes:,} of them fetched now; every hash is right",
+            f"{pulled.fetched_bytes:,} of them fetched now; {_checked(pulled)}",
         ]
     )
+
+
+def _checked(pulled: Pulled) -> str:
+    if pulled.unhashed_shards:
+        return f"{_several(pulled.unhashed_shards, 'shard')} of no known hash: only the size is checked"
+    return "the hash of every shard is right"
 
 
 def _several(count: int, what: str) -> str:

@@ -50,6 +50,8 @@ class Pulled:
     #: Of the repository; None where it came from somewhere else.
     commit: str | None
     shards: int
+    #: Of these, those of which nothing tells the hash, so that only their size was checked.
+    unhashed_shards: int
     #: Of all files of the selection, and of those that were not here before.
     size_bytes: int
     fetched_bytes: int
@@ -112,11 +114,13 @@ def pull(
     with _aside(folder) as aside:
         fetching = Fetching(folder, aside, token=token, workers=workers, on_event=on_event)
         held = _whole(fetching, remote) if part is None else _part(fetching, remote, part, chosen)
+    shards = [shard for of_bucket in chosen.values() for shard in of_bucket]
     return Pulled(
         folder=folder,
         manifest=held,
         commit=remote.location.commit,
-        shards=sum(len(entry.shards) for entry in held.buckets.values()),
+        shards=len(shards),
+        unhashed_shards=sum(not (shard.sha256 or remote.files[shard.file].sha256) for shard in shards),
         size_bytes=fetching.size_bytes,
         fetched_bytes=fetching.fetched_bytes,
     )

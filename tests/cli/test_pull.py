@@ -57,6 +57,7 @@ def test_whole_and_part_of_a_private_repository(hub: LoopbackHub, tmp_path: Path
     said = pull(hub, tmp_path)
     assert f"export {export.export_id} at commit {commit}" in said
     assert "24 images in 8 shards" in said
+    assert "the hash of every shard is right" in said
     assert contents(tmp_path / "name") == contents(tmp_path / "export")
     hub.log.clear()
     data = json.loads(pull(hub, tmp_path, "-o", "part", "--config", "r64", "--max-bytes", "100KB", "--json"))

@@ -108,7 +108,8 @@ def test_a_part_grows_into_the_whole_and_back(remote: Path, tmp_path: Path) -> N
 def test_an_export_of_another_tool(tmp_path: Path) -> None:
     make_foreign_export(tmp_path / "remote")
     assert verify(tmp_path / "remote").ok
-    pull(tmp_path / "remote", tmp_path / "out")
+    pulled = pull(tmp_path / "remote", tmp_path / "out")
+    assert pulled.unhashed_shards == pulled.shards > 0
     assert contents(tmp_path / "out") == contents(tmp_path / "remote")
     bucket = next(name for name, entry in read_manifest(tmp_path / "out").buckets.items() if entry.count)
     part = pull(tmp_path / "remote", tmp_path / "part", buckets=[bucket])
