@@ -38,7 +38,8 @@ def run(hub: LoopbackHub, code: str, home: Path, *arguments: str) -> tuple[float
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code + PEAK, *arguments],
-        env={**client_environment(hub, home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}, check=True, stdout=subprocess.PIPE, text=True,
+        env={**client_environment(hub, home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     return time.perf_counter() - started, int(done.stdout.split()[-1]) * 1024
 
