@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hfbucket.core.manifest import BucketEntry, Manifest
-from hfbucket.core.markdown import line
+from hfbucket.core.markdown import line, web_url
 
 __all__ = ["ALL", "FEATURES", "LoaderConfig", "bases", "front_matter", "images_exported", "loader_configs"]
 
@@ -32,6 +32,9 @@ HUB_LICENSES: Final = frozenset({
     "llama3.3", "llama4", "grok2-community", "gemma", "unknown", "other",
 })  # fmt: skip
 """Identifiers that the Hub's check of a card's metadata accepts; any other makes it refuse the card."""
+
+LICENSE_FILES: Final = ("LICENSE", "LICENSE.md")
+"""Files of a repository that `license_link` may name."""
 
 TAGS: Final = ("webdataset", "aspect-ratio-bucketing", "hfbucket")
 
@@ -136,6 +139,8 @@ def _patterns(manifest: Manifest, buckets: dict[str, BucketEntry], base: int | N
 def _license(manifest: Manifest) -> dict[str, str | None]:
     own = manifest.license
     identifier, name, link = (line(text or "") or None for text in (own.id, own.name, own.link))
+    if link not in (None, *LICENSE_FILES):
+        link = web_url(link or "") or None  # the Hub takes no other
     if identifier and identifier.lower() in HUB_LICENSES:
         return {"license": identifier.lower(), "license_name": name, "license_link": link}
     # What the Hub has no identifier for is "other" there, by the name its owner gave it.

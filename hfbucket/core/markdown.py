@@ -54,12 +54,19 @@ def code(text: str) -> str:
     return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|") if text else ""
 
 
+def web_url(text: str) -> str:
+    """Return an http(s) URL with what must not stand in one as `%XX`; nothing for what is none."""
+    url = line(text)
+    if not re.match(r"https?://[^/]", url):
+        return ""
+    return re.sub(r"[\s<>()\[\]\\|`\"]", lambda match: f"%{ord(match[0]):02X}", url)
+
+
 def link(label: str, url: str) -> str:
     """Return a link for an http(s) URL, else the label alone: other schemes and local paths are never links."""
-    url = line(url)
-    if not re.match(r"https?://[^/]", url):
+    url, target = line(url), web_url(url)
+    if not target:
         return inline(label)
-    target = re.sub(r"[\s<>()\[\]\\|`\"]", lambda match: f"%{ord(match[0]):02X}", url)
     # Brackets around a bare URL would nest a link in a link.
     return f"<{target}>" if label == url else f"[{inline(label)}]({target})"
 

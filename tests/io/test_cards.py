@@ -402,6 +402,15 @@ def test_licenses_are_named_as_the_hub_accepts_them(given: str, stated: dict[str
     assert {key: value for key, value in data.items() if key.startswith("license")} == stated
 
 
+@pytest.mark.parametrize(
+    ("given", "stated"),
+    [("LICENSE.md", "LICENSE.md"), ("https://example.org/a b", "https://example.org/a%20b"), ("terms.txt", None)],
+)
+def test_license_links_are_urls_or_license_files(given: str, stated: str | None) -> None:
+    data = yaml_of(render_card(replace(FULL, license=License(name="Isle", link=given))))
+    assert data.get("license_link") == stated
+
+
 # Templates of an owner
 
 
