@@ -92,9 +92,9 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
             buckets=self.config.buckets,
         )
         columns = check_columns(self.config.columns)
-        if not all(_in_tables(ref, columns) for ref in refs):
+        if not dl_manager.is_streaming and not all(_in_tables(ref, columns) for ref in refs):
             here = self._access().here
-            urls = dl_manager.download([ref.url if dl_manager.is_streaming else here(ref.url) for ref in refs])
+            urls = dl_manager.download([here(ref.url) for ref in refs])
             refs = [replace(ref, url=url) for ref, url in zip(refs, urls, strict=True)]
         # The one list is what datasets shards; the rest goes to every worker as it is.
         gen_kwargs = {

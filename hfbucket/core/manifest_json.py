@@ -207,6 +207,10 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 def _value(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 (typed by the hint)
     """Return `value`, parsed JSON, as the type `hint`; the model's dataclasses are the grammar."""
+    if type(value) is hint:  # most values of a manifest: told before the hint is looked at more closely, which is slow
+        if hint is int and not 0 <= value < 2**63:
+            raise FormatError(f"must be from 0 to 2**63 - 1, got {_shown(value)}", where=where)
+        return value
     origin = get_origin(hint)
     if hint is Any:
         return value
@@ -223,11 +227,7 @@ def _value(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 (typed by 
         if origin is None:
             return _object(value, hint, where)
         return {key: _value(item, get_args(hint)[1], f"{where}[{key!r}]") for key, item in value.items()}
-    if type(value) is not hint:
-        raise FormatError(f"must be {_TYPE_NAMES[hint]}, got {_shown(value)}", where=where)
-    if hint is int and not 0 <= value < 2**63:
-        raise FormatError(f"must be from 0 to 2**63 - 1, got {_shown(value)}", where=where)
-    return value
+    raise FormatError(f"must be {_TYPE_NAMES[hint]}, got {_shown(value)}", where=where)
 
 
 def _object(data: Mapping[str, Any], model: Any, where: str) -> Any:  # noqa: ANN401 (a dataclass of the model)
