@@ -93,7 +93,7 @@ def push(
         ConfigError: the target or an option makes no sense.
     """
     folder, manifest = local_export(export)
-    name = _checked_name(parse_target(target), revision, create_pr, samples_repo)
+    name = _checked_name(parse_target(target), private, revision, create_pr, samples_repo)
     options = PushOptions(
         private=private, create_pr=create_pr, token=token, allow_location=allow_location, workers=workers,
         message=commit_message or f"Push export {manifest.export_id} with hfbucket",
@@ -114,12 +114,16 @@ def push(
     return PushReport(plan=plan, published=published, checked=checked, samples=samples)
 
 
-def _checked_name(name: TargetName, revision: str | None, create_pr: bool, samples_repo: str | None) -> TargetName:
+def _checked_name(
+    name: TargetName, private: bool | None, revision: str | None, create_pr: bool, samples_repo: str | None
+) -> TargetName:
     """Return the target with its revision.
 
     Raises:
         ConfigError: options that this kind of target does not have, or that exclude each other.
     """
+    if name.kind == "folder" and private is not None:
+        raise ConfigError(f"--private is for places of the Hub, got the target {name.name}")
     if name.kind != "repository":
         given = {"--revision": revision, "--create-pr": create_pr or None, "--samples-repo": samples_repo}
         for flag, value in given.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,11 @@ def make_plan(
     ]
     if companion is not None:
         problems += _companion_findings(companion, place, private)
-    if found.files and not any(one.code in ("missing", "link", "size") for one in problems):
+    if found.files:
         public = visibility == "public" and not options.allow_location
-        problems += _content_findings(folder, manifest, found, place, public, options, on_event)
+        broken = {one.file for one in problems}  # nothing more to say about files that are not there
+        readable = replace(found, send=tuple(file for file in found.send if file.path not in broken))
+        problems += _content_findings(folder, manifest, readable, place, public, options, on_event)
     return PushPlan(
         export_id=manifest.export_id or "",
         target=place.name,
@@ -145,7 +147,8 @@ def _content_findings(
     on_event: OnEvent,
 ) -> Iterator[Problem]:
     """Yield what is wrong with the bytes that travel, and with the card."""
-    yield from card_findings(folder, manifest, place, travels=any(file.path == CARD for file in found.send))
+    if any(file.path == CARD for file in (*found.send, *found.keep)):
+        yield from card_findings(folder, manifest, place, travels=any(file.path == CARD for file in found.send))
     broken = list(small_findings(folder, manifest, found))
     yield from broken
     yield from shard_findings(folder, manifest, found, public=public, workers=options.workers, on_event=on_event)

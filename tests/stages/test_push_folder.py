@@ -197,16 +197,18 @@ def test_all_that_falls_short_is_listed_before_a_byte_leaves(tmp_path: Path) -> 
     card = tmp_path / "export/README.md"
     card.write_text(card.read_text(encoding="utf-8") + "\n[More Information Needed]\n", encoding="utf-8")
     (tmp_path / "export/buckets/p1024x1024/shard-00009.tar").write_bytes(b"")
+    (tmp_path / "export/buckets/p1152x832/shard-00001.tar").unlink()
     with pytest.raises(PushError) as raised:
         push(tmp_path / "export", str(tmp_path / "there"))
     lines = str(raised.value).splitlines()
     assert lines[0] == f"nothing was sent to {tmp_path}/there; first put right:"
     said = [line for line in lines[1:] if not line.startswith("    ")]
     assert [line.partition(":")[0] for line in said] == [
-        "buckets/p1024x1024/shard-00009.tar", "manifest.json", "README.md", "samples/part-00000.parquet", SHARD,
+        "buckets/p1152x832/shard-00001.tar", "buckets/p1024x1024/shard-00009.tar", "manifest.json", "README.md",
+        "samples/part-00000.parquet", SHARD,
     ]  # fmt: skip
-    assert said[1] == "manifest.json: there is none: nobody may use a dataset without a license"
-    assert said[2] == "README.md: must be finished text, got '[More Information Needed]'"
+    assert said[2] == "manifest.json: there is none: nobody may use a dataset without a license"
+    assert said[3] == "README.md: must be finished text, got '[More Information Needed]'"
     assert not (tmp_path / "there").exists()
 
 
@@ -224,6 +226,8 @@ def test_what_is_no_export_of_ours_is_refused(export: Path, tmp_path: Path) -> N
 def test_options_that_make_no_sense(export: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--revision is for dataset repositories"):
         push(export, str(tmp_path / "there"), revision="v2")
+    with pytest.raises(ConfigError, match="--private is for places of the Hub"):
+        push(export, str(tmp_path / "there"), private=True)
     with pytest.raises(ConfigError, match="must not lie in the export"):
         push(export, str(export / "there"))
     with pytest.raises(ConfigError, match="must not lie in the export"):
