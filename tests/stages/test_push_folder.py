@@ -110,7 +110,7 @@ def test_killed_anywhere_it_is_invisible_until_it_is_whole(export: Path, tmp_pat
     if old:
         make_export(tmp_path / "old", bases=(64,), divisible=8, per_shard=2)
         push(tmp_path / "old", str(there))
-    for after in range(30):
+    for after in range(old, 30, 2):
         with pytest.MonkeyPatch.context() as patch:
             _dying(patch, after)
             try:
