@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.hub.loopback import LoopbackHub, serving
 
@@ -21,6 +22,10 @@ os.environ.update(
     HF_DATASETS_DISABLE_PROGRESS_BARS="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
 )
+
+# A loaded machine is slow; how long an example takes proves nothing.
+settings.register_profile("hfbucket", deadline=None)
+settings.load_profile("hfbucket")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

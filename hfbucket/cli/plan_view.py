@@ -177,6 +177,10 @@ def _needs(report: PlanReport) -> Iterable[str]:
     yield "The build"
     workers = _several(needs.workers, "worker")
     yield f"  writes about {size(needs.output_bytes)} in about {duration(needs.seconds)} with {workers}"
+    if report.shuffle is None:
+        yield "  keeps the order of the sources in every bucket; if they are sorted, --shuffle SEED mixes them"
+    else:
+        yield f"  shuffles every bucket with seed {report.shuffle}"
     if needs.spool_bytes:
         yield f"  copies {size(needs.spool_bytes)} aside first, as this source can only be read from its beginning"
     if needs.free_disk_bytes is not None:

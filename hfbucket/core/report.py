@@ -134,6 +134,8 @@ class PlanReport:
     reencoded_in_passthrough: int | None
     images_with_gps: int
     needs: Needs
+    #: Seed of the shuffled order; None for the order of the sources.
+    shuffle: int | None
     #: Whether only some units of a source were read, so that all numbers are for those alone.
     is_sample: bool
     plan_id: str

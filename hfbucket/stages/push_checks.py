@@ -101,7 +101,7 @@ def shard_findings(
     count = worker_count(workers) if size_bytes > _IN_PROCESS_BYTES else 1
     for task, result in map_tasks(_check, tasks, workers=count):
         if isinstance(result, Failure):
-            raise VerifyError(f"{task.shard.shard.file}: {result.reason}; run push again with --workers 1")
+            raise VerifyError(f"{task.shard.shard.file}: {result.reason}; run push again")
         results[task.shard.shard.file] = result
         on_event(Progress(stage="check", done=len(results), total=len(tasks), unit="shards"))
     for task in tasks:

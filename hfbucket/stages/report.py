@@ -78,6 +78,7 @@ def make_report(
         reencoded_in_passthrough=_reencoded(made) if config.image_mode == "passthrough_jpeg" else None,
         images_with_gps=int(_is_true(table["gps"])[made.outcome == EXPORTED].sum()),
         needs=_needs(index, made, table, config, output),
+        shuffle=config.shuffle,
         is_sample=is_sample,
         plan_id=made.plan_id,
         build_command=_build_command(config, sources, output, None if is_sample else made.plan_id),

@@ -201,7 +201,7 @@ class _Verification:
         self._on_event(Progress(stage="verify", done=0, total=len(tasks), unit="shards"))
         for task, result in map_tasks(check_shard, tasks, workers=workers):
             if isinstance(result, Failure):
-                raise VerifyError(f"{task.shard.file}: {result.reason}; run verify again with --workers 1")
+                raise VerifyError(f"{task.shard.file}: {result.reason}; --quick looks at it without decoding")
             results[task.shard.file] = result
             self._on_event(Progress(stage="verify", done=len(results), total=len(tasks), unit="shards"))
         found = [results[task.shard.file] for task in tasks]

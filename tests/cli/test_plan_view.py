@@ -89,6 +89,7 @@ REPORT = PlanReport(
     reencoded_in_passthrough=10,
     images_with_gps=4,
     needs=Needs(output_bytes=150_000_000, spool_bytes=1_000, free_disk_bytes=10**8, seconds=61, workers=2),
+    shuffle=None,
     is_sample=False,
     plan_id="0123456789abcdef",
     build_command=("hfbucket", "build", "my photos", "-o", "export", "--expect-plan", "0123456789abcdef"),
@@ -135,6 +136,7 @@ Files with a GPS position: 4; --strip-metadata removes it
 
 The build
   writes about 150 MB in about 61 s with 2 workers
+  keeps the order of the sources in every bucket; if they are sorted, --shuffle SEED mixes them
   copies 1.0 kB aside first, as this source can only be read from its beginning
   finds 100 MB of free disk: NOT ENOUGH
 
@@ -167,6 +169,10 @@ def test_what_is_not_there_is_not_shown() -> None:
     assert "Only some units were read (--sample-units)" in text
     assert "--max-failure-ratio allows: a build would stop here." in text
     assert "with 1 worker\n" in text
+
+
+def test_a_shuffled_order_is_told() -> None:
+    assert "  shuffles every bucket with seed 7\n" in plan_text(dataclasses.replace(REPORT, shuffle=7))
 
 
 def test_the_data_is_plain_json() -> None:

@@ -74,7 +74,7 @@ def test_sizes_around_every_power_of_two(metric: str, max_crop: Fraction) -> Non
     check(images, scaled_buckets((128, 64), SDXL[::3], 8), metric, max_crop)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(protos=protos, bases=bases, divisible=st.integers(1, 64), metric=metrics, max_crop=shares, data=st.data())
 def test_any_table_any_size(
     protos: list[oracle.Size], bases: list[int], divisible: int, metric: str, max_crop: Fraction, data: st.DataObject
@@ -94,7 +94,7 @@ def test_any_table_any_size(
     check([*images, *near], buckets, metric, max_crop)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(w=st.integers(1, 5000), h=st.integers(1, 5000), metric=metrics, max_crop=shares)
 def test_explain_tells_the_same_scores(w: int, h: int, metric: str, max_crop: Fraction) -> None:
     buckets = scaled_buckets((128, 64), SDXL[::4], 8)
@@ -108,7 +108,7 @@ def test_explain_tells_the_same_scores(w: int, h: int, metric: str, max_crop: Fr
         assert (score.fit != "too_small") == oracle.fits_size((w, h), target)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     images=st.lists(st.tuples(st.integers(1, 80), st.integers(1, 80)), min_size=1, max_size=40),
     metric=metrics, max_crop=shares, min_bucket=st.integers(0, 12), rare=st.sampled_from(["keep", "merge", "drop"]),

@@ -17,7 +17,7 @@ targets = st.integers(1, 4096)
 corners = st.lists(st.integers(0, 3), min_size=1, max_size=4, unique=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(w=sides, h=sides, target_w=targets, target_h=targets)
 def test_cover_is_the_exact_size_rounded_half_up(w: int, h: int, target_w: int, target_h: int) -> None:
     expected = oracle.cover((w, h), (target_w, target_h))
@@ -26,7 +26,7 @@ def test_cover_is_the_exact_size_rounded_half_up(w: int, h: int, target_w: int, 
     assert tuple(int(column[0]) for column in columns) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     w=st.integers(1, 5000), h=st.integers(1, 5000), target_w=targets, target_h=targets, image_id=st.text(),
     crop=st.sampled_from(["corner", "center"]), corners=corners, corner_jitter=st.integers(0, 5000),

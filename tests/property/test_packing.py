@@ -12,7 +12,7 @@ from hfbucket.core.packing import cut, fine_chroma_from
 from tests.property import oracle
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     planned=st.lists(st.integers(4096, 40_000), max_size=60),
     max_bytes=st.integers(1, 120_000),
@@ -26,7 +26,7 @@ def test_cut_closes_before_the_sample_that_would_exceed_a_limit(
     assert list(zip(shard.tolist(), position.tolist(), strict=True)) == oracle.cut(planned, max_bytes, max_samples)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(target=st.integers(1, 4096), side=st.integers(1, 10**6), threshold=st.fractions(0, 1, max_denominator=10**9))
 def test_full_chroma_from_the_side_where_the_scale_reaches_the_threshold(
     target: int, side: int, threshold: Fraction

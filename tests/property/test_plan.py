@@ -34,7 +34,7 @@ images = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(config=configs, images=images)
 def test_every_row_has_the_place_the_format_gives_it(
     config: Config, images: list[tuple[int, int, int, str | None]]

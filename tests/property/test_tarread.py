@@ -36,7 +36,7 @@ def _read(data: bytes, packed: bool) -> tuple[list[tuple[bytes, bytes]], list[st
 
 
 @given(files=_FILES, kind=_KINDS, packed=st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_tar_reads_as_tarfile_reads_it(files: list[tuple[str, bytes]], kind: int, packed: bool) -> None:
     data = tar(files, kind=kind)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -45,7 +45,7 @@ def test_every_tar_reads_as_tarfile_reads_it(files: list[tuple[str, bytes]], kin
 
 
 @given(at=st.integers(0, 5 * 512), byte=st.integers(0, 255), cut=st.integers(0, 12_000), packed=st.booleans())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_damage_never_raises_anything_else(at: int, byte: int, cut: int, packed: bool) -> None:
     data = bytearray(tar([("é" * 80, b"a" * 700), ("b.jpg", b"b")], kind=tarfile.PAX_FORMAT))
     if packed:
