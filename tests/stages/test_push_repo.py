@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import pytest
 
 from hfbucket.cli.main import main
@@ -243,6 +244,8 @@ def test_from_the_command_line(hub: LoopbackHub, export: Path, capsys: pytest.Ca
     tables = hub.repository("me/tables")
     assert {"README.md", "samples/part-00000.parquet"} <= set(tables.history()[-1].files)
     assert tables.private
+    rows = datasets.load_dataset("me/tables", split="train", streaming=True)
+    assert len({row["key"] for row in rows}) == 12
     code, out, err = run(str(export), "me/name", "--yes", "--no-private")
     assert code == 1
     assert "me/name exists and is private, asked for is public" in err
