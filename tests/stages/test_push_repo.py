@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -21,7 +22,7 @@ from hfbucket.stages.push import push
 from hfbucket.stages.push_files import files_of, local_export
 from hfbucket.stages.push_repo import RepoTarget
 from hfbucket.stages.push_target import Published
-from tests.factories import make_export
+from tests.factories import Sample, make_export
 from tests.hub.client import at_every_commit, client_here, run_python
 from tests.hub.faults import Kind
 from tests.hub.loopback import TOKEN, LoopbackHub
@@ -160,6 +161,22 @@ def test_a_new_export_takes_the_place_of_the_old(
     publish(other, target())
     (other / "LICENSE").write_bytes(b"free")
     assert_equal(hub, other)
+    assert_whole_at_every_commit(hub)
+
+
+@pytest.mark.usefixtures("_here")
+def test_of_a_changed_bucket_only_its_shards_travel(hub: LoopbackHub, export: Path, tmp_path: Path) -> None:
+    def change(sample: Sample) -> Sample:
+        return replace(sample, txt=b"new\n") if "p1152x832" in sample.image_id else sample
+
+    publish(export, target())
+    before = len(hub.log.puts)
+    make_export(tmp_path / "other", bases=(64,), divisible=8, change=change)
+    found, _ = compared(tmp_path / "other", target())
+    shards = [one.path for one in found.send if one.path.endswith(".tar")]
+    assert shards == ["buckets/p1152x832/shard-00000.tar", "buckets/p1152x832/shard-00001.tar"]
+    publish(tmp_path / "other", target())
+    assert len(hub.log.puts) - before <= 3  # both, and the sample table where it differs
     assert_whole_at_every_commit(hub)
 
 
