@@ -63,6 +63,7 @@ def group() -> None:
     hfbucket build photos/ -o export      shards, manifest and card
     hfbucket verify export                every promise of the format, checked
     hfbucket push export me/my-dataset    to the Hub: complete or invisible
+    hfbucket pull me/my-dataset           back into a folder, or a part of it
     """
 
 
