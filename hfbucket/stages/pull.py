@@ -262,5 +262,5 @@ def _retire(folder: Path) -> None:
 def _tidy(folder: Path, named: set[str]) -> None:
     """Delete what an older copy had and this one has not."""
     for path in [path for pattern in _OURS for path in folder.glob(pattern)]:
-        if path.relative_to(folder).as_posix() not in named:
+        if path.relative_to(folder).as_posix() not in named and not path.is_dir():
             path.unlink()
