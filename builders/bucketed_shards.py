@@ -14,7 +14,7 @@ import datasets
 from datasets.builder import Key
 
 from hfbucket.core.keys import MANIFEST
-from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import ConfigError
 from hfbucket.load.access import Access
 from hfbucket.load.features import features_of

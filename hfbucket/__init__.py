@@ -17,26 +17,26 @@ __all__ = [
 _HOMES = {
     "Config": "hfbucket.config",
     "HfBucketError": "hfbucket.errors",
-    "Manifest": "hfbucket.core.manifest",
-    "build": "hfbucket.stages.build",
+    "Manifest": "hfbucket.core.manifest.model",
+    "build": "hfbucket.stages.build.run",
     "load_dataset": "hfbucket.load.api",
     "plan": "hfbucket.stages.report",
-    "pull": "hfbucket.stages.pull",
-    "push": "hfbucket.stages.push",
-    "verify": "hfbucket.stages.verify",
+    "pull": "hfbucket.stages.pull.run",
+    "push": "hfbucket.stages.push.run",
+    "verify": "hfbucket.stages.verify.run",
 }
 """Public name to the module that has it."""
 
 if TYPE_CHECKING:
     from hfbucket.config import Config
-    from hfbucket.core.manifest import Manifest
+    from hfbucket.core.manifest.model import Manifest
     from hfbucket.errors import HfBucketError
     from hfbucket.load.api import load_dataset
-    from hfbucket.stages.build import build
-    from hfbucket.stages.pull import pull
-    from hfbucket.stages.push import push
+    from hfbucket.stages.build.run import build
+    from hfbucket.stages.pull.run import pull
+    from hfbucket.stages.push.run import push
     from hfbucket.stages.report import plan
-    from hfbucket.stages.verify import verify
+    from hfbucket.stages.verify.run import verify
 
 
 def __getattr__(name: str) -> object:

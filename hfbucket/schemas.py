@@ -58,7 +58,7 @@ TASKS: Final = pa.schema(
         pa.field("resized_h", pa.int32(), nullable=False),
         pa.field("crop_left", pa.int32(), nullable=False),
         pa.field("crop_top", pa.int32(), nullable=False),
-        pa.field("encode", pa.int8(), nullable=False),  # core.plan.ENCODE_*: to the bucket, not at all, at full size
+        pa.field("encode", pa.int8(), nullable=False),  # core.plan.model.ENCODE_*
         pa.field("caption", pa.string()),  # the selected one; null when the sample has none and stays
         pa.field("caption_index", pa.int8(), nullable=False),  # of the selected variant; -1 for none
         pa.field("captions", pa.list_(pa.string())),

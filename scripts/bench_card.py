@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hfbucket.core.buckets import SDXL, scaled_buckets
-from hfbucket.core.croissant import croissant_bytes
-from hfbucket.core.export_settings import manifest_fields
-from hfbucket.core.manifest import BucketEntry, Manifest, Shard, Size
-from hfbucket.core.manifest_json import seal
+from hfbucket.core.card.croissant import croissant_bytes
+from hfbucket.core.card.statistics import Measure, Statistics
+from hfbucket.core.law.buckets import SDXL, scaled_buckets
+from hfbucket.core.manifest.model import BucketEntry, Manifest, Shard, Size
+from hfbucket.core.manifest.plain import seal
+from hfbucket.core.manifest.settings import manifest_fields
 from hfbucket.core.settings import content_settings
-from hfbucket.core.statistics import Measure, Statistics
 from hfbucket.io.cards import card_problems, render_card
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
 from tests.io.card_manifest import CONFIG, FULL

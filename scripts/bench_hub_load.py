@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from hfbucket.core.manifest import Manifest, SampleTable, Shard
-from hfbucket.core.manifest_json import seal
+from hfbucket.core.manifest.model import Manifest, SampleTable, Shard
+from hfbucket.core.manifest.plain import seal
 from hfbucket.io.cards import render_card
 from hfbucket.io.manifest_file import manifest_bytes
 from tests.factories import make_export

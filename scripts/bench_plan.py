@@ -24,7 +24,7 @@ import pyarrow.parquet
 
 from hfbucket.config import Config
 from hfbucket.core.outcomes import OUTCOMES
-from hfbucket.core.rows import COLUMNS
+from hfbucket.core.plan.rows import COLUMNS
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io.index_files import Index, IndexedUnit
 from hfbucket.io.tables import write_table

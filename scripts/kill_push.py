@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from huggingface_hub import DatasetCard
 
-from hfbucket.core.card import glob_matches
+from hfbucket.core.card.facts import glob_matches
 from tests.factories import make_export
 from tests.hub.client import at_every_commit, client_environment
 from tests.hub.history import Commit

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 from hfbucket import __version__, schemas
-from hfbucket.core.manifest import (
+from hfbucket.core.card.statistics import sample_statistics
+from hfbucket.core.manifest.model import (
     BucketEntry,
     Captions,
     CaptionVariant,
@@ -31,9 +32,8 @@ from hfbucket.core.manifest import (
     Size,
     SourceEntry,
 )
-from hfbucket.core.manifest_json import seal
+from hfbucket.core.manifest.plain import seal
 from hfbucket.core.outcomes import OUTCOMES
-from hfbucket.core.statistics import sample_statistics
 from hfbucket.io.cards import render_card
 from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import read_manifest, write_manifest

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hfbucket.config import Config
 from hfbucket.core.keys import digest_of
-from hfbucket.core.rows import COLUMNS, Rows
+from hfbucket.core.plan.rows import COLUMNS, Rows
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io.index_files import Index, write_unit
 from hfbucket.schemas import INDEX

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from hfbucket.core.manifest import Manifest
-from hfbucket.core.problems import REMEDIES
+from hfbucket.core.checks.problems import REMEDIES
+from hfbucket.core.manifest.model import Manifest
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.stages.verify import Report
+from hfbucket.stages.verify.run import Report
 from tests.factories import make_export, tar_bytes
 
 SQUARE, WIDE = "buckets/p1024x1024/shard-00000.tar", "buckets/p1152x832/shard-00000.tar"

@@ -13,7 +13,7 @@ from hfbucket.config import Config
 from hfbucket.errors import ConfigError
 from hfbucket.io.cards import read_templates, read_words
 from hfbucket.stages.card import update_card
-from hfbucket.stages.verify_card import check_card
+from hfbucket.stages.verify.card import check_card
 
 
 @click.command(cls=SettingsCommand)

@@ -11,10 +11,10 @@ import click
 from hfbucket.cli.options import SettingsCommand, config_options
 from hfbucket.cli.output import json_option, show
 from hfbucket.config import Config
-from hfbucket.core.buckets import scaled_buckets
-from hfbucket.core.explain import Explanation, Score, explain
-from hfbucket.core.geometry import Geometry, geometry
 from hfbucket.core.keys import digest_of
+from hfbucket.core.law.buckets import scaled_buckets
+from hfbucket.core.law.explain import Explanation, Score, explain
+from hfbucket.core.law.geometry import Geometry, geometry
 from hfbucket.stages.plan import read_protos
 
 _SETTINGS = ("base", "protos", "divisible", "metric", "max_crop", "crop", "corners", "corner_jitter")

@@ -83,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (HfBucketError, OSError) as error:
-        from hfbucket.io.hub_errors import redacted
+        from hfbucket.io.hub.errors import redacted
 
         if os.environ.get("HF_DEBUG") == "1":
             click.echo(redacted(traceback.format_exc(), None), err=True)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from hfbucket.cli.output import printable
-from hfbucket.core.report import BaseTable, BucketLine, PlanReport, SourceLine
+from hfbucket.core.plan.report import BaseTable, BucketLine, PlanReport, SourceLine
 
 
 def plan_text(report: PlanReport) -> str:

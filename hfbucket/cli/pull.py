@@ -8,7 +8,7 @@ import click
 
 from hfbucket.cli.output import events, json_option, printable, show
 from hfbucket.config_values import read
-from hfbucket.stages.pull import Pulled, pull
+from hfbucket.stages.pull.run import Pulled, pull
 
 
 def _size(context: click.Context, option: click.Parameter, text: str | None) -> object:

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from hfbucket.cli.output import events, json_option, printable, show
-from hfbucket.core.card_numbers import size
-from hfbucket.core.push import summary_of
+from hfbucket.core.card.numbers import size
+from hfbucket.core.transfer.push import summary_of
 from hfbucket.errors import PushError
-from hfbucket.stages.push import PushReport, push
-from hfbucket.stages.push_plan import PushPlan, listed
+from hfbucket.stages.push.plan import PushPlan, listed
+from hfbucket.stages.push.run import PushReport, push
 
 
 @click.command()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from hfbucket.cli.output import events, json_option, printable, show
-from hfbucket.core.problems import Problem
-from hfbucket.stages.verify import Depth, Report, verify
+from hfbucket.core.checks.problems import Problem
+from hfbucket.stages.verify.run import Depth, Report, verify
 
 
 @click.command()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfbucket.core.buckets import Bucket
 from hfbucket.core.hashing import canonical_json
+from hfbucket.core.law.buckets import Bucket
 
 _FROM_TASK = ("source_w", "source_h", "resized_w", "resized_h", "crop_left", "crop_top")
 _FROM_METADATA = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from hfbucket.config import Config
 from hfbucket.config_values import shown
-from hfbucket.core.buckets import Protos
+from hfbucket.core.law.buckets import Protos
 
 
 def content_settings(config: Config, protos: Protos) -> dict[str, Any]:

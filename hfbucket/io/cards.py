@@ -16,12 +16,16 @@ import yaml
 from huggingface_hub import CardData, DatasetCard, DatasetCardData
 
 from hfbucket.config import Config
-from hfbucket.core import card_command, card_numbers, card_sentences, card_tables, markdown, pictures
-from hfbucket.core.card import bases, first_shard, front_matter, loader_configs
-from hfbucket.core.card_limits import known_limits
-from hfbucket.core.card_words import SECTIONS, Words, check_words
-from hfbucket.core.manifest import Manifest
-from hfbucket.core.manifest_json import is_ours
+from hfbucket.core.card import command as card_command
+from hfbucket.core.card import markdown, pictures
+from hfbucket.core.card import numbers as card_numbers
+from hfbucket.core.card import sentences as card_sentences
+from hfbucket.core.card import tables as card_tables
+from hfbucket.core.card.facts import bases, first_shard, front_matter, loader_configs
+from hfbucket.core.card.limits import known_limits
+from hfbucket.core.card.words import SECTIONS, Words, check_words
+from hfbucket.core.manifest.model import Manifest
+from hfbucket.core.manifest.plain import is_ours
 from hfbucket.errors import ConfigError
 
 __all__ = ["card_problems", "has_own_templates", "read_sections", "read_templates", "read_words", "render_card"]
@@ -182,7 +186,7 @@ def read_sections(folder: Path) -> dict[str, str]:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML: every value goes through core.markdown)
+    environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML: every value goes through core.card.markdown)
         loader=jinja2.FunctionLoader(lambda name: (_TEMPLATES / name).read_text(encoding="utf-8")),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -89,7 +89,7 @@ def read_range(export: str, file: ExportFile, start: int, size_bytes: int) -> by
     """
     url = file_url(export, file.path)
     if url.startswith("hf://"):
-        from hfbucket.io import hub_read
+        from hfbucket.io.hub import read as hub_read
 
         at_hub = hub_read.hub_file(url)
         if at_hub is not None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hfbucket.core.keys import MANIFEST
-from hfbucket.core.manifest import Manifest
-from hfbucket.core.manifest_json import from_dict, to_dict
+from hfbucket.core.manifest.model import Manifest
+from hfbucket.core.manifest.plain import from_dict, to_dict
 from hfbucket.errors import FormatError
 from hfbucket.io import store
 from hfbucket.io.atomic import write_bytes

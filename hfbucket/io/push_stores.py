@@ -13,12 +13,12 @@ from huggingface_hub.errors import BucketNotFoundError
 
 from hfbucket import __version__
 from hfbucket.core.events import OnEvent, ignore
-from hfbucket.core.push import PushFile
+from hfbucket.core.transfer.push import PushFile
 from hfbucket.errors import PushError
 from hfbucket.io import store
 from hfbucket.io.atomic import remove_temporaries, replacing
-from hfbucket.io.hub_errors import PATIENT, Patience, patiently, told
-from hfbucket.io.hub_repo import quiet_client
+from hfbucket.io.hub.errors import PATIENT, Patience, patiently, told
+from hfbucket.io.hub.repo import quiet_client
 from hfbucket.io.urls import filesystem
 
 __all__ = ["BucketStore", "FolderStore", "PushStore"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from hfbucket.core.manifest import Manifest
-from hfbucket.core.push_samples import samples_front_matter, samples_text
+from hfbucket.core.manifest.model import Manifest
+from hfbucket.core.transfer.samples_card import samples_front_matter, samples_text
 
 __all__ = ["render_samples_card"]
 

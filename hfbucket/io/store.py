@@ -180,7 +180,7 @@ def _walk_remote(root: str, deep: bool, token: str | bool | None) -> Iterator[Fi
         return cast("dict[str, Mapping[str, Any]]", fs.find(path, maxdepth=None if deep else 1, detail=True))
 
     if root.startswith("hf://"):
-        from hfbucket.io.hub_errors import PATIENT, patiently, reading
+        from hfbucket.io.hub.errors import PATIENT, patiently, reading
 
         with reading(root, token):
             listed = patiently(find, doing=f"{root}: listing it", token=token, patience=PATIENT, on_event=ignore)

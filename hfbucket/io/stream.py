@@ -66,7 +66,7 @@ def _open(url: str, start: int, token: str | bool | None, use_cache: bool) -> Bi
         file.seek(start)
         return file
     if url.startswith("hf://"):
-        from hfbucket.io import hub_read
+        from hfbucket.io.hub import read as hub_read
 
         at_hub = hub_read.hub_file(url)
         if at_hub is not None:

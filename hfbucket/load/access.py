@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, cast
 from datasets import DownloadConfig
 from datasets.utils.file_utils import xlistdir, xopen
 
-from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import FormatError
-from hfbucket.io import hub_read
-from hfbucket.io.hub_file import hub_file
+from hfbucket.io.hub import read as hub_read
+from hfbucket.io.hub.file import hub_file
 from hfbucket.io.manifest_file import LARGEST_BYTES, parse_manifest, within_limit
 
 

@@ -11,7 +11,7 @@ from datasets.data_files import DataFilesDict, DataFilesList
 
 from hfbucket.builders.bucketed_shards import BucketedShards
 from hfbucket.core.keys import MANIFEST
-from hfbucket.core.manifest_json import content_sha256
+from hfbucket.core.manifest.plain import content_sha256
 from hfbucket.errors import ConfigError
 from hfbucket.load.access import Access
 from hfbucket.load.location import Location, locate

@@ -12,7 +12,7 @@ import pyarrow as pa
 from datasets.features.features import register_feature
 
 from hfbucket.config import Config
-from hfbucket.core.geometry import Geometry
+from hfbucket.core.law.geometry import Geometry
 from hfbucket.errors import SampleError
 from hfbucket.load.samples import GEOMETRY
 

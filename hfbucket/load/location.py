@@ -59,8 +59,8 @@ def locate(
 
 
 def _repository(repo_id: str, rest: str, revision: str | None, token: str | bool | None) -> Location:
-    from hfbucket.io import hub_read
-    from hfbucket.io.hub_file import HubFile
+    from hfbucket.io.hub import read as hub_read
+    from hfbucket.io.hub.file import HubFile
 
     manifest = HubFile(repo_id=repo_id, path=f"{rest}/{MANIFEST}".lstrip("/"), revision=revision)
     try:

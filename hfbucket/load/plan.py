@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hfbucket.core.manifest import BucketEntry, Manifest
+from hfbucket.core.manifest.model import BucketEntry, Manifest
 from hfbucket.errors import ConfigError, FormatError
 
 ALL: Final = "all"

@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 
-from hfbucket.core.card import LoaderConfig
+from hfbucket.core.card.facts import LoaderConfig
 from hfbucket.io.export_files import open_file, viewed
 from hfbucket.io.ustar import read_members
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import FormatError
 from hfbucket.load.plan import ShardRef
 

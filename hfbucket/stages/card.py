@@ -9,12 +9,12 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from hfbucket.core.card_words import Words, changed_words, with_words
-from hfbucket.core.croissant import croissant_bytes
+from hfbucket.core.card.croissant import croissant_bytes
+from hfbucket.core.card.words import Words, changed_words, with_words
 from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
-from hfbucket.core.manifest import HistoryEntry, Manifest
-from hfbucket.core.manifest_json import is_ours
-from hfbucket.core.push import Part, PushFile
+from hfbucket.core.manifest.model import HistoryEntry, Manifest
+from hfbucket.core.manifest.plain import is_ours
+from hfbucket.core.transfer.push import Part, PushFile
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io.atomic import TEMPORARY, replacing
 from hfbucket.io.cards import has_own_templates, render_card
@@ -85,7 +85,7 @@ def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _commit(location: Location, files: Mapping[str, bytes], message: str) -> None:
     """Change files of a dataset on the Hub in one commit on top of the one they were read at."""
-    from hfbucket.io.hub_repo import HubRepo
+    from hfbucket.io.hub.repo import HubRepo
 
     repo = HubRepo(location.repo_id or "", token=None)
     folder = location.url.partition(f"@{location.commit}")[2].strip("/")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from hfbucket.config import Config
-from hfbucket.core.card_numbers import size
+from hfbucket.core.card.numbers import size
 from hfbucket.core.events import Notice, OnEvent
 from hfbucket.core.units import Unit, UnitFacts
 from hfbucket.errors import SourceError

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbucket.config import Config
-from hfbucket.core import figures
 from hfbucket.core.events import OnEvent, ignore
+from hfbucket.core.law.sizes import Sizes, distinct_sizes
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
-from hfbucket.core.plan import ENCODE_FULL, Plan
-from hfbucket.core.report import Example, Needs, OutcomeLine, PlanReport, SourceLine, WorstCrop
-from hfbucket.core.sizes import Sizes, distinct_sizes
+from hfbucket.core.plan import figures
+from hfbucket.core.plan.model import ENCODE_FULL, Plan
+from hfbucket.core.plan.report import Example, Needs, OutcomeLine, PlanReport, SourceLine, WorstCrop
 from hfbucket.executors.local import worker_count
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbucket.core.keys import digest_of, key_of
-from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.outcomes import CODE, OUTCOMES
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io import store

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from hfbucket.cli.plan_view import duration, plan_text, size
-from hfbucket.core.report import (
+from hfbucket.core.plan.report import (
     BaseOption,
     BaseTable,
     BucketLine,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hfbucket.core.manifest import Manifest
-from hfbucket.stages.verify import verify
+from hfbucket.core.manifest.model import Manifest
+from hfbucket.stages.verify.run import verify
 from tests.factories import make_export
 from tests.hub.client import client_environment
 from tests.hub.loopback import TOKEN, LoopbackHub

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest.model import Manifest
 from tests.factories import make_export
 from tests.hub.client import at_every_commit, client_environment
 from tests.hub.loopback import TOKEN, LoopbackHub

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hfbucket.core.buckets import Bucket
+from hfbucket.core.law.buckets import Bucket
 from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
 from hfbucket.schemas import SAMPLES
 

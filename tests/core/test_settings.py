@@ -4,8 +4,8 @@ import json
 from fractions import Fraction
 
 from hfbucket.config import Config
-from hfbucket.core.buckets import SDXL
 from hfbucket.core.hashing import canonical_json
+from hfbucket.core.law.buckets import SDXL
 from hfbucket.core.settings import content_settings, differences
 
 

@@ -6,9 +6,16 @@ from dataclasses import replace
 from typing import Final
 
 from hfbucket.config import Config
-from hfbucket.core.buckets import SDXL
-from hfbucket.core.export_settings import manifest_fields
-from hfbucket.core.manifest import (
+from hfbucket.core.card.statistics import (
+    CAPTION_BANDS_CHARACTERS,
+    CROP_LOSS_BANDS_PPM,
+    DOWNSCALE_BANDS_PERMILLE,
+    Measure,
+    Spread,
+    Statistics,
+)
+from hfbucket.core.law.buckets import SDXL
+from hfbucket.core.manifest.model import (
     BucketEntry,
     Captions,
     CaptionVariant,
@@ -21,15 +28,8 @@ from hfbucket.core.manifest import (
     Size,
     SourceEntry,
 )
+from hfbucket.core.manifest.settings import manifest_fields
 from hfbucket.core.settings import content_settings
-from hfbucket.core.statistics import (
-    CAPTION_BANDS_CHARACTERS,
-    CROP_LOSS_BANDS_PPM,
-    DOWNSCALE_BANDS_PERMILLE,
-    Measure,
-    Spread,
-    Statistics,
-)
 
 
 def bucket(bucket_id: str, base: int, count: int, *, w: int = 512, h: int = 512) -> BucketEntry:

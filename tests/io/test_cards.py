@@ -19,11 +19,11 @@ from markdown_it import MarkdownIt
 from PIL import Image, ImageCms
 
 from hfbucket.config import Config
-from hfbucket.core.card import front_matter, loader_configs, size_category
-from hfbucket.core.card_words import Words
-from hfbucket.core.geometry import Geometry
-from hfbucket.core.manifest import CaptionVariant, License, Manifest, Shard, SourceEntry
-from hfbucket.core.markdown import line
+from hfbucket.core.card.facts import front_matter, loader_configs, size_category
+from hfbucket.core.card.markdown import line
+from hfbucket.core.card.words import Words
+from hfbucket.core.law.geometry import Geometry
+from hfbucket.core.manifest.model import CaptionVariant, License, Manifest, Shard, SourceEntry
 from hfbucket.errors import ConfigError
 from hfbucket.io.cards import card_problems, has_own_templates, read_templates, read_words, render_card
 from hfbucket.io.images.decode import decode_rgb

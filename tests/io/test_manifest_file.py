@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from hfbucket.core.manifest_json import to_dict
+from hfbucket.core.manifest.plain import to_dict
 from hfbucket.errors import FormatError
 from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest, write_manifest
 from tests.factories import make_export

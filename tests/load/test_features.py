@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from hfbucket.core.geometry import Geometry, geometry
 from hfbucket.core.keys import digest_of
+from hfbucket.core.law.geometry import Geometry, geometry
 from hfbucket.errors import SampleError
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.encode import fit

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest.model import Manifest
 from hfbucket.io.manifest_file import manifest_bytes
 from tests.factories import make_export
 from tests.hub.client import run_python

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hfbucket.errors import ConfigError, FormatError, SourceError
-from hfbucket.io import hub_read
-from hfbucket.io.hub_file import HubFile
+from hfbucket.io.hub import read as hub_read
+from hfbucket.io.hub.file import HubFile
 from hfbucket.load.location import Location, locate
 
 

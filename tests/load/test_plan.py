@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfbucket.core.manifest import Manifest
+from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.load.plan import ShardRef, config_names, select_buckets, shard_refs, split_ref

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from hfbucket.core.manifest import Size
+from hfbucket.core.manifest.model import Size
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.load.plan import ShardRef
 from hfbucket.load.samples import COLUMNS, check_columns, read_examples

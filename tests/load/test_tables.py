@@ -10,7 +10,7 @@ from typing import BinaryIO
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.core.manifest import Manifest, SampleTable
+from hfbucket.core.manifest.model import Manifest, SampleTable
 from hfbucket.errors import FormatError
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.load.offsets import sample_starts

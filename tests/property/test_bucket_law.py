@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfbucket.core.assign import METRICS, assign
-from hfbucket.core.buckets import SDXL, Bucket, scaled_buckets
-from hfbucket.core.explain import explain
+from hfbucket.core.law.assign import METRICS, assign
+from hfbucket.core.law.buckets import SDXL, Bucket, scaled_buckets
+from hfbucket.core.law.explain import explain
+from hfbucket.core.law.rare import dissolve_rare
 from hfbucket.core.outcomes import OUTCOMES
-from hfbucket.core.rare import dissolve_rare
 from hfbucket.errors import ConfigError
 from tests.property import oracle
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfbucket.core.geometry import cover, cover_columns, crop_columns, digest_words, geometry
+from hfbucket.core.law.geometry import cover, cover_columns, crop_columns, digest_words, geometry
 from tests.property import oracle
 
 sides = st.one_of(st.integers(1, 5000), st.integers(1, 2**31 - 1))

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfbucket.core.packing import cut, fine_chroma_from
+from hfbucket.core.plan.packing import cut, fine_chroma_from
 from tests.property import oracle
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hfbucket.config import Config
-from hfbucket.core.buckets import scaled_buckets
+from hfbucket.core.law.buckets import scaled_buckets
 from hfbucket.core.outcomes import OUTCOMES
-from hfbucket.core.planning import plan_rows
+from hfbucket.core.plan.make import plan_rows
 from tests.index_tables import planning_rows, row
 from tests.property import oracle
 

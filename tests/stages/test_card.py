@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hfbucket.core.card_words import Words
-from hfbucket.core.croissant import croissant_bytes
-from hfbucket.core.manifest import License, Manifest
+from hfbucket.core.card.croissant import croissant_bytes
+from hfbucket.core.card.words import Words
+from hfbucket.core.manifest.model import License, Manifest
 from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io.cards import card_problems, render_card
 from hfbucket.io.manifest_file import read_manifest

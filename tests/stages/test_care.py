@@ -18,7 +18,7 @@ from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.executors.isolated import Died, Isolated
-from hfbucket.stages.build import build
+from hfbucket.stages.build.run import build
 from hfbucket.stages.index import build_index
 from tests.stages.pictures import caption, draw_folder, picture, tree
 

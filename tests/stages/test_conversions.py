@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from hfbucket.cli.main import main
-from hfbucket.core.statistics import CONVERSIONS
+from hfbucket.core.card.statistics import CONVERSIONS
 from hfbucket.io.cards import render_card
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.stages.verify import verify
+from hfbucket.stages.verify.run import verify
 from tests.stages.pictures import draw_folder, picture
 
 

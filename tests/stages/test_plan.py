@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hfbucket.config import Config
-from hfbucket.core.buckets import SDXL
 from hfbucket.core.events import Event, Progress
+from hfbucket.core.law.buckets import SDXL
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.units import SourceSpec, UnitFacts
 from hfbucket.errors import ConfigError, SourceError

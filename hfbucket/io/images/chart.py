@@ -7,7 +7,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from hfbucket.core.pictures import Bar, Panel
+from hfbucket.core.card.pictures import Bar, Panel
 from hfbucket.io.images.drawing import BLUE, GRID, INK, MUTED, WHITE, canvas, font, png, text_width
 
 _WIDTH_PX: Final = 1600

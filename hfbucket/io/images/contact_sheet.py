@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image, ImageDraw
 
-from hfbucket.core.pictures import CELL_H_PX, CELL_W_PX, PREVIEWS, Preview, SheetRow, frame
+from hfbucket.core.card.pictures import CELL_H_PX, CELL_W_PX, PREVIEWS, Preview, SheetRow, frame
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.drawing import GRID, INK, MUTED, ORANGE, canvas, font, shortened
 from hfbucket.io.images.encode import encode_jpeg
 
 if TYPE_CHECKING:
-    from hfbucket.core.geometry import Geometry
+    from hfbucket.core.law.geometry import Geometry
 
 _MARGIN_PX: Final = 24
 _LABEL_PX: Final = 212

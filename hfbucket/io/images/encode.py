@@ -12,7 +12,7 @@ from hfbucket.config import Config
 from hfbucket.errors import SampleError
 
 if TYPE_CHECKING:
-    from hfbucket.core.geometry import Geometry
+    from hfbucket.core.law.geometry import Geometry
 
 
 def fit(image: Image.Image, geometry: Geometry) -> Image.Image:

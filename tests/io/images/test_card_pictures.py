@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hfbucket.core.geometry import Geometry
-from hfbucket.core.pictures import CELL_H_PX, CELL_W_PX, PREVIEWS, Bar, Panel, SheetRow
+from hfbucket.core.card.pictures import CELL_H_PX, CELL_W_PX, PREVIEWS, Bar, Panel, SheetRow
+from hfbucket.core.law.geometry import Geometry
 from hfbucket.errors import SampleError
 from hfbucket.io.images.chart import draw_chart
 from hfbucket.io.images.contact_sheet import draw_sheet, make_preview

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hfbucket.config import Config
-from hfbucket.core.geometry import Geometry
+from hfbucket.core.law.geometry import Geometry
 from hfbucket.errors import SampleError
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling, versions

@@ -1,0 +1,1 @@
+"""The promises of the format, as pure checks that yield problems."""

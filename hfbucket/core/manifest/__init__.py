@@ -1,0 +1,1 @@
+"""The model of manifest.json, and its plain data."""

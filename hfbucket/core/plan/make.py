@@ -1,0 +1,75 @@
+"""Planning: from the index's rows to what becomes of each (FORMAT sections 3, 4 and 6). Pure, columnar, exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hfbucket.config import Config
+from hfbucket.core.law.assign import assign
+from hfbucket.core.law.buckets import Bucket
+from hfbucket.core.law.geometry import Int64s, Words
+from hfbucket.core.law.rare import dissolve_rare
+from hfbucket.core.law.sizes import distinct_sizes
+from hfbucket.core.outcomes import CODE, EXPORTED
+from hfbucket.core.plan.layout import Kept, lay_out
+from hfbucket.core.plan.model import Plan
+from hfbucket.core.plan.rows import Rows
+
+
+def plan_rows(rows: Rows, buckets: Sequence[Bucket], config: Config, *, plan_id: str = "") -> Plan:
+    """Return the plan of the rows; the same whatever machine computes it.
+
+    Reasons to leave a row out apply in the order of FORMAT section 6; the first one counts.
+
+    Args:
+        buckets: every bucket of the settings, as `scaled_buckets` orders them.
+    """
+    outcome = rows.outcome.copy()
+    if config.missing_caption in (None, "drop"):
+        outcome[(outcome == EXPORTED) & (rows.caption_index < 0)] = CODE["skipped_no_caption"]
+    eligible = np.flatnonzero(outcome == EXPORTED)
+    sizes = distinct_sizes(rows.width[eligible], rows.height[eligible])
+    first = assign(sizes.width, sizes.height, buckets, metric=config.metric, max_crop=config.max_crop)
+    outcome[eligible] = first.outcome[sizes.of_image]
+    again, _ = repeats(rows.words, np.flatnonzero(outcome == EXPORTED))
+    outcome[again] = CODE["duplicates_removed"]
+
+    stays = outcome[eligible] == EXPORTED
+    images = np.bincount(sizes.of_image[stays], minlength=len(sizes.width))
+    bucket = dissolve_rare(
+        first.bucket, images, sizes.width, sizes.height, buckets,
+        min_bucket=config.min_bucket, rare=config.rare, metric=config.metric, max_crop=config.max_crop,
+    )  # fmt: skip
+    homeless = stays & (bucket[sizes.of_image] < 0)
+    outcome[eligible[homeless]] = CODE["skipped_rare_bucket"]
+    stays &= ~homeless
+    kept = Kept(rows=eligible[stays], size=sizes.of_image[stays], sizes=sizes, bucket=bucket)
+    return lay_out(rows, kept, outcome, tuple(buckets), config, plan_id=plan_id)
+
+
+def repeats(words: Words, rows: Int64s | None = None) -> tuple[Int64s, Int64s]:
+    """Return the rows whose image_id stands in an earlier row, ascending, and for each the first row that has it.
+
+    An image_id is known by its key, the first 16 bytes of its digest, which must be unique in an export.
+
+    Args:
+        words: uint64[n, >= 2], digests as big-endian words.
+        rows: int64[rows] ascending: only these are looked at; without it all.
+    """
+    rows = np.arange(len(words)) if rows is None else rows
+    heads = words[rows, 0]
+    ordered = np.sort(heads)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if len(twice) == 0:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    # Few heads stand twice; only those rows are sorted by their whole key.
+    suspects = rows[twice[np.minimum(np.searchsorted(twice, heads), len(twice) - 1)] == heads]
+    suspects = suspects[np.lexsort((words[suspects, 1], words[suspects, 0]))]  # stable: equal keys in source order
+    keys = words[suspects, :2]
+    is_first = np.concatenate(([True], (keys[1:] != keys[:-1]).any(axis=1)))
+    first = suspects[is_first][np.cumsum(is_first) - 1]
+    again = np.flatnonzero(~is_first)
+    again = again[np.argsort(suspects[again])]
+    return suspects[again], first[again]

@@ -1,0 +1,116 @@
+"""What planning needs of the index: compact arrays, filled one piece of the index at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbucket.config import Config
+from hfbucket.core.law.geometry import Words, digest_words
+from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
+from hfbucket.core.plan.captions import select
+from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
+
+Int64s = npt.NDArray[np.int64]
+
+COLUMNS: Final = (
+    "digest", "size_bytes", "format", "width", "height", "orientation", "color", "outcome", "captions",
+)  # fmt: skip
+"""The columns of the index that a plan depends on."""
+
+MAX_SIDE_PX: Final = 2**31 - 1
+"""The largest side a plan counts with; no codec has larger ones. Beyond is `skipped_too_large`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """Arrays over index rows in source order: 47 bytes a row. Width and height are 0 where they are not known."""
+
+    #: uint64[n, 3]: bytes 0 to 24 of the digests, as big-endian words.
+    words: Words
+    width: npt.NDArray[np.int32]
+    height: npt.NDArray[np.int32]
+    size_bytes: Int64s
+    #: Codes of core.outcomes, as far as they are decided without a bucket; 0 is still eligible.
+    outcome: npt.NDArray[np.uint8]
+    #: The first variant with an ok caption, -1 for none.
+    caption_index: npt.NDArray[np.int8]
+    #: ENCODE_BUCKET, ENCODE_NONE or ENCODE_FULL.
+    encode: npt.NDArray[np.int8]
+
+    @classmethod
+    def empty(cls, rows: int) -> Rows:
+        """Return arrays of this length to `put` pieces into."""
+        return cls(
+            words=np.zeros((rows, 3), dtype=np.uint64),
+            width=np.zeros(rows, dtype=np.int32),
+            height=np.zeros(rows, dtype=np.int32),
+            size_bytes=np.zeros(rows, dtype=np.int64),
+            outcome=np.zeros(rows, dtype=np.uint8),
+            caption_index=np.zeros(rows, dtype=np.int8),
+            encode=np.zeros(rows, dtype=np.int8),
+        )
+
+    def put(self, start: int, piece: pa.Table, config: Config) -> None:
+        """Fill in the rows from `start` on.
+
+        Args:
+            piece: COLUMNS of rows of the index.
+
+        Raises:
+            ValueError: a row has an unknown outcome, or neither an outcome nor a size.
+        """
+        here = slice(start, start + piece.num_rows)
+        self.words[here] = digest_words(pa.concat_arrays([pa.array([], pa.binary(32)), *piece["digest"].chunks]))[:, :3]
+        self.size_bytes[here] = piece["size_bytes"].to_numpy()
+        self.caption_index[here] = select(piece["captions"], len(config.variants))
+        outcome = _outcome(piece["outcome"])
+        width, height = (_ints(piece[name]) for name in ("width", "height"))
+        if np.any((outcome == EXPORTED) & ((width < 1) | (height < 1))):
+            raise ValueError("index: a row without an outcome must have a width and a height of at least 1 pixel")
+        too_large = (outcome == EXPORTED) & ((width > MAX_SIDE_PX) | (height > MAX_SIDE_PX))
+        outcome[too_large] = CODE["skipped_too_large"]
+        known = outcome == EXPORTED
+        self.width[here], self.height[here] = np.where(known, width, 0), np.where(known, height, 0)
+        if config.image_mode == "passthrough_jpeg":
+            is_jpeg = _equal(piece["format"], "jpeg")
+            self.encode[here] = np.where(is_jpeg & _keeps_meaning(piece, config), ENCODE_NONE, ENCODE_FULL)
+            if config.not_jpeg == "skip":
+                outcome[known & ~is_jpeg] = CODE["skipped_not_jpeg"]
+        else:
+            self.encode[here] = ENCODE_BUCKET
+        self.outcome[here] = outcome
+
+
+def _outcome(names: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
+    codes = pc.index_in(names, value_set=pa.array(OUTCOMES))
+    if codes.null_count != names.null_count:
+        unknown = pc.unique(names.filter(pc.and_(codes.is_null(), names.is_valid()))).to_pylist()
+        raise ValueError(f"index: outcome must be null or one of {', '.join(OUTCOMES)}, got {unknown}")
+    filled: npt.NDArray[np.uint8] = codes.fill_null(EXPORTED).to_numpy().astype(np.uint8)
+    return filled
+
+
+def _ints(column: pa.ChunkedArray) -> Int64s:
+    values: Int64s = column.fill_null(0).to_numpy()
+    return values
+
+
+def _equal(column: pa.ChunkedArray, value: str) -> npt.NDArray[np.bool_]:
+    equal: npt.NDArray[np.bool_] = pc.equal(column, value).fill_null(False).to_numpy()
+    return equal
+
+
+def _keeps_meaning(piece: pa.Table, config: Config) -> npt.NDArray[np.bool_]:
+    """Return where a JPEG's bytes mean the same to every reader, or the user wants them kept.
+
+    Stripping metadata takes the orientation with it, so a rotated image's bytes cannot be kept then.
+    """
+    upright: npt.NDArray[np.bool_] = piece["orientation"].fill_null(1).to_numpy() == 1
+    plain = _equal(piece["color"], "rgb") | _equal(piece["color"], "gray")
+    return plain if config.oriented == "keep" and not config.strip_metadata else plain & upright

@@ -1,0 +1,1 @@
+"""What a push sends and a pull fetches, decided on values alone."""

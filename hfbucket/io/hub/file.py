@@ -1,0 +1,106 @@
+"""One file of the Hub: its name in URLs, and the words for what stands between it and us."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+from huggingface_hub import constants, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError
+
+from hfbucket.errors import SourceError
+from hfbucket.io.hub.errors import redacted
+
+__all__ = ["LOST", "HubFile", "Token", "hub_file", "not_here", "passes", "refused", "wait_longer"]
+
+Token = str | bool | None
+
+LOST: Final[type[Exception]] = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+"""The root of what the client's HTTP library raises; which library that is depends on the client's version."""
+
+_URL: Final = re.compile(
+    r"hf://(?P<kind>datasets|buckets)/(?P<repo_id>[^/@]+/[^/@]+)"
+    r"(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+))?/(?P<path>.+)"
+)
+
+_TRIES: Final = 10
+"""How often in a row nothing may come; the client's own tries, which wait as the Hub asks, come before each."""
+_PASSING: Final = frozenset({"NetworkError", "TimeoutException", "RemoteProtocolError", "ConnectionError"})
+_FIRST_WAIT_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubFile:
+    """One file of a dataset repository, or of a Storage Bucket, which has no revisions."""
+
+    repo_id: str
+    path: str
+    revision: str | None = None
+    is_bucket: bool = False
+
+    def __str__(self) -> str:
+        kind, revision = "buckets/" if self.is_bucket else "", f"@{self.revision}" if self.revision else ""
+        return f"{kind}{self.repo_id}{revision}/{self.path}"
+
+    @property
+    def http_url(self) -> str:
+        """Where the Hub gives it."""
+        if self.is_bucket:
+            return f"{constants.ENDPOINT}/buckets/{self.repo_id}/resolve/{quote(self.path)}"
+        return hf_hub_url(self.repo_id, self.path, repo_type="dataset", revision=self.revision)
+
+
+def hub_file(url: str) -> HubFile | None:
+    """Return the file that an `hf://` URL names; None where it is none of a dataset repository or Storage Bucket."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return None
+    revision = match["revision"] and unquote(match["revision"])
+    return HubFile(
+        repo_id=match["repo_id"], path=match["path"], revision=revision, is_bucket=match["kind"] == "buckets"
+    )
+
+
+def not_here(file: HubFile) -> str:
+    """Return the words for a file that is neither in the client's cache nor to be had from the Hub."""
+    state = "is switched off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "cannot be reached"
+    words = f"the Hub {state}, and its cache on this machine has no {file.path}; "
+    if file.is_bucket:
+        return words + "go online"
+    revision = f" --revision {file.revision}" if file.revision else ""
+    return words + f"go online, where `hf download --repo-type dataset {file.repo_id}{revision}` fetches all for later"
+
+
+def refused(answer: HfHubHTTPError, token: Token) -> str:
+    """Return the Hub's no in words. Those of the client may hold what the server echoed, so they end no error whole."""
+    words = redacted(str(answer), token)
+    if answer.response.status_code not in (401, 403, 404):
+        return f"the Hub does not give it ({words})"
+    return (
+        "the Hub has no such dataset for you; check the name and the revision, and log in with `hf auth login` where "
+        f"it is private or gated ({words})"
+    )
+
+
+def passes(error: Exception) -> bool:
+    """Return whether trouble is worth another try: the network's, too many requests, or the Hub's own."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code == 429 or error.response.status_code >= 500
+    # Not, for one, a header that cannot be sent. httpx and httpx2 have the same names.
+    return any(kind.__name__ in _PASSING for kind in type(error).__mro__)
+
+
+def wait_longer(tries: int, where: object, reason: Exception, token: Token) -> None:
+    """Wait longer with every try in a row that brought nothing.
+
+    Raises:
+        SourceError: they are too many, or the reason is not one that passes.
+    """
+    if tries >= _TRIES or not passes(reason):
+        after = f", after {tries} tries" if tries > 1 else ""
+        raise SourceError(f"{where}: the Hub cannot be read{after} ({redacted(str(reason), token)})") from None
+    time.sleep(min(_FIRST_WAIT_S * 2 ** (tries - 1), _LONGEST_WAIT_S))

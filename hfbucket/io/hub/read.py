@@ -1,0 +1,252 @@
+"""Files of the Hub as loading reads them: once, forward, and on from the byte where a connection broke off.
+
+The client's own file system lists the folder of every file it opens, and takes a connection that breaks twice for the
+end of the file. So shards are read here, by the client's own requests, waits and headers; small files that are needed
+again, such as the manifest, go through its cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+)
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but exported lazily
+    build_hf_headers,
+    hf_raise_for_status,
+    http_stream_backoff,
+)
+
+from hfbucket import __version__
+from hfbucket.errors import SourceError
+from hfbucket.io.hub.file import LOST, HubFile, Token, hub_file, not_here, passes, refused, wait_longer
+
+__all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file"]
+
+_COMMIT: Final = re.compile("[0-9a-f]{40}")
+_HASH: Final = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_BUFFER_BYTES: Final = 256 << 10
+
+
+def download(file: HubFile, token: Token = None) -> Path:
+    """Return a file of a dataset repository on this machine: the client's cache has it, or gets it.
+
+    Raises:
+        FileNotFoundError: the repository has no such file.
+        SourceError: there is no such repository or revision, or the Hub cannot be reached and the cache has no copy.
+    """
+    api = HfApi(library_name="hfbucket", library_version=__version__, token=token)
+    at = f"{file.repo_id}@{file.revision}" if file.revision else file.repo_id
+    try:
+        return _downloaded(api, file)
+    except HFValidationError as error:
+        raise SourceError(f"{at}: neither a folder here nor the name of a dataset on the Hub ({error})") from error
+    except RemoteEntryNotFoundError as error:
+        raise FileNotFoundError(f"{at} has no {file.path}") from error
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        answer = error if isinstance(error, HfHubHTTPError) else error.__cause__
+        if not isinstance(answer, HfHubHTTPError):  # switched off, or out of reach
+            raise SourceError(f"{at}: {not_here(file)}") from error
+        raise SourceError(f"{at}: {refused(answer, token)}") from None
+
+
+def _downloaded(api: HfApi, file: HubFile) -> Path:
+    tries, is_damaged = 0, False
+    while True:
+        try:
+            found = api.hf_hub_download(
+                file.repo_id, file.path, repo_type="dataset", revision=file.revision, force_download=is_damaged
+            )
+        except LOST as error:
+            if isinstance(error, HfHubHTTPError):  # an answer; the client has waited where that helps
+                raise
+            tries += 1
+            wait_longer(tries, file, error, api.token)
+            continue
+        if _is_whole(Path(found)):
+            return Path(found)
+        if is_damaged:
+            raise SourceError(f"{file}: arrived twice with other bytes than the Hub's hash of it says; try again later")
+        is_damaged = True
+
+
+def _is_whole(place: Path) -> bool:
+    """Return whether a file of the client's cache is what its name there says; the client looks at its size alone.
+
+    The name is its hash: sha256 of what lies in large file storage, git's of all else. Where a system has no links the
+    file stands there under its own name, and nothing can be said against it.
+    """
+    name = place.resolve().name
+    if not _HASH.fullmatch(name):
+        return True
+    data = place.read_bytes()
+    if len(name) == 64:
+        return hashlib.sha256(data).hexdigest() == name
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == name
+
+
+def commit_of(file: HubFile, token: Token = None) -> str:
+    """Return the commit that a file's revision (default: the main branch) stands for; brings the file into the cache.
+
+    Raises:
+        FileNotFoundError, SourceError: as `download`.
+    """
+    place = download(file, token)
+    return place.parents[file.path.count("/")].name
+
+
+def open_hub_file(
+    file: HubFile, token: Token = None, *, start: int = 0, size_bytes: int | None = None, use_cache: bool = True
+) -> BinaryIO:
+    """Return a file opened for reading: from the client's cache if it is there, else from the Hub.
+
+    Args:
+        use_cache: without it what counts is what the Hub has; nobody looked at hashes when the cache was filled.
+        start: read forward from this byte, in one response.
+        size_bytes: of the file. If given, it is read at any place instead, with a request for each read.
+    """
+    place = cached(file) if use_cache else None
+    if place is not None:
+        local = open(place, "rb")  # noqa: SIM115 (the caller closes it)
+        local.seek(start)
+        return local
+    if size_bytes is not None:
+        return cast("BinaryIO", _Ranges(file, token, size_bytes))
+    return io.BufferedReader(_Stream(file, token, start), _BUFFER_BYTES)
+
+
+def cached(file: HubFile) -> str | None:
+    """Return where the client's cache has a file; only a commit says for good what is in it."""
+    if file.is_bucket or not _COMMIT.fullmatch(file.revision or ""):
+        return None
+    found = try_to_load_from_cache(file.repo_id, file.path, revision=file.revision, repo_type="dataset")
+    return found if isinstance(found, str) else None
+
+
+class _Stream(io.RawIOBase):
+    """A file read forward from a byte to `stop` or its end; where the connection is lost, another one goes on."""
+
+    def __init__(self, file: HubFile, token: Token, start: int, stop: int | None = None) -> None:
+        self._file, self._token = file, token
+        self._position, self._stop = start, stop
+        self._exits = ExitStack()
+        self._pieces: Iterator[bytes] | None = None
+        self._rest = memoryview(self._receive())  # now, so that a file which is not there is missed on opening
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 (any writable buffer)
+        """Return how many bytes were put into `buffer`; 0 at the end."""
+        if not self._rest:
+            self._rest = memoryview(self._receive())
+        taken, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(taken)] = taken
+        self._position += len(taken)
+        return len(taken)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        self._exits.close()
+        super().close()
+
+    def _receive(self) -> bytes:
+        """Return the next bytes, whatever it takes; none at the end."""
+        tries = 0
+        while self._stop is None or self._position < self._stop:
+            try:
+                if self._pieces is None:
+                    self._connect()
+                data = next(self._pieces, b"") if self._pieces else b""
+                if data or self._stop is None:
+                    return data
+                reason: Exception = ConnectionError(f"ended at byte {self._position:,} of {self._stop:,}")
+            except LOST as error:
+                reason = error
+            self._disconnect()
+            tries += 1
+            wait_longer(tries, f"{self._file}, byte {self._position:,}", reason, self._token)
+        return b""
+
+    def _connect(self) -> None:
+        headers = build_hf_headers(token=self._token, library_name="hfbucket", library_version=__version__)
+        headers["Accept-Encoding"] = "identity"  # what is counted and asked for again are the file's own bytes
+        is_part = self._position > 0 or self._stop is not None
+        if is_part:
+            headers["Range"] = f"bytes={self._position}-{'' if self._stop is None else self._stop - 1}"
+        timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        try:
+            response = self._exits.enter_context(
+                http_stream_backoff("GET", self._file.http_url, headers=headers, timeout=timeout_s)
+            )
+            hf_raise_for_status(response)
+        except OfflineModeIsEnabled as error:
+            raise SourceError(f"{self._file}: {not_here(self._file)}") from error
+        except RemoteEntryNotFoundError as error:
+            raise FileNotFoundError(f"{self._file}: no such file") from error
+        except HfHubHTTPError as error:
+            if passes(error):
+                raise
+            raise SourceError(f"{self._file}: {refused(error, self._token)}") from None
+        if is_part and response.status_code != 206:
+            raise SourceError(f"{self._file}: asked for from byte {self._position:,} on, it came from its start")
+        self._stop = _end(response.headers, self._position) if self._stop is None else self._stop
+        self._pieces = response.iter_bytes()
+
+    def _disconnect(self) -> None:
+        self._exits.close()
+        self._pieces = None
+
+
+def _end(headers: Any, position: int) -> int | None:  # noqa: ANN401 (of the client's HTTP library)
+    """Return the offset where a response's body ends in the file; None where the response does not tell."""
+    length = headers.get("Content-Length")
+    return None if length is None or "Content-Encoding" in headers else position + int(length)
+
+
+class _Ranges(io.RawIOBase):
+    """A file of known size read at any place, with a request for each read."""
+
+    def __init__(self, file: HubFile, token: Token, size_bytes: int) -> None:
+        self._file, self._token, self._size = file, token, size_bytes
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the place of the next read, in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Return the new place."""
+        self._position = (0, self._position, self._size)[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 (any writable buffer)
+        """Return how many bytes were put into `buffer`."""
+        stop = min(self._position + len(buffer), self._size)
+        view, done = memoryview(buffer), 0
+        with _Stream(self._file, self._token, self._position, stop) as stream:
+            while taken := stream.readinto(view[done:]):
+                done += taken
+        self._position += done
+        return done

@@ -1,0 +1,1 @@
+"""Building an export: tasks, spool, shards, receipts, and the fold that ends in the manifest."""

@@ -1,0 +1,153 @@
+"""Receipts folded into what an export tells about its samples: tables, counts, statistics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbucket.core.card.statistics import Statistics, sample_statistics
+from hfbucket.core.events import OnEvent, Progress
+from hfbucket.core.keys import part_file
+from hfbucket.core.manifest.model import SampleTable
+from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
+from hfbucket.core.plan.model import Plan
+from hfbucket.io.index_files import Index
+from hfbucket.io.receipts import Receipt, Rejected, read_samples
+from hfbucket.io.tables import table_writer
+from hfbucket.schemas import LEDGER, SAMPLES
+
+_GROUP_ROWS: Final = 65_536
+_GROUPS_PER_PART: Final = 16
+
+_SIZE_OUTCOMES: Final = tuple(CODE[name] for name in ("skipped_too_small", "skipped_too_cropped"))
+"""Outcomes whose detail is the image's size."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the samples add up to."""
+
+    statistics: Statistics = field(default_factory=lambda: sample_statistics(SAMPLES.empty_table()))
+    #: Images by the caption variant that was selected.
+    selected: Counter[str] = field(default_factory=Counter)
+    #: Images by their own image_mode.
+    modes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, samples: pa.Table) -> None:
+        """Take the samples of one shard."""
+        self.statistics += sample_statistics(samples)
+        self.selected.update(_counted(samples["caption_variant"]))
+        self.modes.update(_counted(samples["image_mode"]))
+
+    def with_ok(self, variant: str) -> int:
+        """Return how many images have a caption of this variant that is not blank, chosen or not."""
+        measure = self.statistics.caption_characters_by_variant.get(variant)
+        return measure.images if measure else 0
+
+
+def _counted(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist() if entry["values"]}
+
+
+def write_samples(
+    export: Path, receipts: Sequence[Receipt], folder: Path, *, on_event: OnEvent
+) -> tuple[tuple[SampleTable, ...], Totals]:
+    """Write the sample tables, sorted by shard and offset; return their entries and what the samples add up to.
+
+    Args:
+        folder: of the receipts.
+    """
+    totals = Totals()
+    total = sum(receipt.count for receipt in receipts)
+
+    def tables() -> Iterator[pa.Table]:
+        done = 0
+        for receipt in sorted(receipts, key=lambda receipt: receipt.file.encode("utf-8")):
+            samples = read_samples(folder, receipt.file)
+            totals.add(samples)
+            done += receipt.count
+            on_event(Progress(stage="finish", done=done, total=total, unit="images"))
+            yield samples
+
+    return write_parts(export, "samples", SAMPLES, tables()), totals
+
+
+def write_ledger(export: Path, index: Index, plan: Plan, rejected: Iterable[Rejected]) -> tuple[SampleTable, ...]:
+    """Write the ledger: every input in source order with its outcome; return its files."""
+    later = {entry.image_id: entry for entry in rejected}
+    later_ids = pa.array(list(later), pa.string())
+    pieces = index.groups("image_id", "detail", "width", "height")
+    rows = (_ledger_rows(piece, start, plan, later, later_ids) for start, piece in pieces)
+    return write_parts(export, "ledger", LEDGER, rows)
+
+
+def _ledger_rows(piece: pa.Table, start: int, plan: Plan, later: dict[str, Rejected], later_ids: pa.Array) -> pa.Table:
+    codes = plan.outcome[start : start + piece.num_rows].copy()
+    detail = _size_details(piece, codes)
+    texts: list[str | None] | None = None
+    if later:
+        ids = piece["image_id"].combine_chunks()
+        hit = pc.is_in(ids, value_set=later_ids).to_numpy(zero_copy_only=False)
+        for row in np.flatnonzero(hit & (codes == EXPORTED)).tolist():
+            entry = later[ids[row].as_py()]
+            codes[row] = CODE[entry.outcome]
+            texts = detail.to_pylist() if texts is None else texts
+            texts[row] = entry.detail
+    names = pa.array(OUTCOMES, pa.string()).take(pa.array(codes))
+    details = detail if texts is None else pa.array(texts, pa.string())
+    return pa.table([piece["image_id"], names, details], schema=LEDGER)
+
+
+def _size_details(piece: pa.Table, codes: npt.NDArray[np.uint8]) -> pa.ChunkedArray:
+    """Return the details: what the scan said, or the size of an image that is left out for it."""
+    sizes = pc.binary_join_element_wise(piece["width"].cast(pa.string()), piece["height"].cast(pa.string()), "x")
+    by_size = pa.array(np.isin(codes, _SIZE_OUTCOMES))
+    return pc.if_else(by_size, sizes, piece["detail"])
+
+
+def write_parts(export: Path, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[SampleTable, ...]:
+    """Write tables as `<name>/part-00000.parquet` and so on, in row groups and parts of fixed numbers of rows."""
+    groups = _regrouped(tables, schema)
+    written: list[SampleTable] = []
+    for first in groups:
+        file = part_file(name, len(written))
+        rows = 0
+        with table_writer(export / file, schema) as writer:
+            for group in (first, *islice(groups, _GROUPS_PER_PART - 1)):
+                writer.write_table(group, row_group_size=max(1, group.num_rows))
+                rows += group.num_rows
+        size_bytes, sha256 = _file_hash(export / file)
+        written.append(SampleTable(file=file, rows=rows, bytes=size_bytes, sha256=sha256))
+    return tuple(written)
+
+
+def _regrouped(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows of all tables again, `_GROUP_ROWS` at a time."""
+    waiting = schema.empty_table()
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= _GROUP_ROWS:
+            yield waiting.slice(0, _GROUP_ROWS).combine_chunks()
+            waiting = waiting.slice(_GROUP_ROWS)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
+
+
+def _file_hash(path: Path) -> tuple[int, str]:
+    hasher = hashlib.sha256()
+    size_bytes = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+            size_bytes += len(block)
+    return size_bytes, hasher.hexdigest()

@@ -1,0 +1,124 @@
+"""Where a build may write: not into its sources, not over what is no export, not over other settings unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
+from hfbucket.core.manifest.model import Manifest
+from hfbucket.core.manifest.plain import is_ours
+from hfbucket.core.manifest.settings import settings_of
+from hfbucket.core.settings import differences
+from hfbucket.core.units import SourceSpec
+from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, SourceError
+from hfbucket.io.atomic import write_bytes
+from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.store import is_local, local_path, split_glob
+from hfbucket.stages.build.work import Work
+
+_FOLDERS = ("buckets", "samples", "ledger", "assets")
+
+
+def check_apart(sources: Sequence[SourceSpec], export: Path, work: Work) -> None:
+    """Refuse an output inside a source, or a source inside the output: it would read what it writes.
+
+    Raises:
+        ConfigError: the work folder lies in the output: what is published would hold it.
+        SourceError: names both.
+    """
+    if work.folder.is_relative_to(export):
+        raise ConfigError(f"work_dir must lie outside the output {export}, got {work.folder}")
+    for source in sources:
+        if not is_local(source.url):
+            continue
+        root, pattern = split_glob(source.url)
+        place = Path(os.path.realpath(local_path(root)))
+        for output in (Path(os.path.realpath(export)), Path(os.path.realpath(work.folder))):
+            deep = pattern is None or "**" in pattern
+            if (deep and output.is_relative_to(place)) or place.is_relative_to(output):
+                raise SourceError(
+                    f"the output {output} and the source {source.url} lie inside one another; choose another output"
+                )
+
+
+def check_settings(export: Path, work: Work, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+    """Return whether what is there was made with other settings and is to be replaced.
+
+    Raises:
+        BuildError: the folder holds something that is no export of this package.
+        PlanMismatchError: an export with other content settings is there; says what differs.
+    """
+    found = _settings_there(export, work)
+    changes = () if found is None else differences(settings, found)
+    if changes and not overwrite:
+        raise PlanMismatchError(
+            f"{export} was built with other settings: {'; '.join(changes)}. Use these settings, another output, "
+            "or --overwrite to start anew"
+        )
+    return bool(changes)
+
+
+def _settings_there(export: Path, work: Work) -> Mapping[str, Any] | None:
+    """Return the content settings of what is there, finished or not; None where nothing is."""
+    if (export / MANIFEST).exists():
+        manifest = read_manifest(export)
+        if not is_ours(manifest) or manifest.part_of is not None:
+            raise BuildError(f"{export} holds an export that was not built here; choose another output")
+        return settings_of(manifest)
+    if not export.exists() or (export.is_dir() and not any(export.iterdir())):
+        return None
+    if not work.settings.exists():
+        raise BuildError(f"{export} exists and is no export; choose another output, or an empty folder")
+    if not any(export.glob("buckets/*/*.tar")):  # begun, and nothing done yet that other settings would undo
+        return None
+    known: dict[str, Any] = json.loads(work.settings.read_bytes())
+    return known
+
+
+def clear(export: Path, work: Work) -> None:
+    """Delete an export and all that was done for it; the manifest first, the settings last, so a kill can go on."""
+    (export / MANIFEST).unlink(missing_ok=True)
+    for path in (work.finished, work.previous, export / CARD, export / CROISSANT):
+        path.unlink(missing_ok=True)
+    for folder in (work.receipts, work.spool, *(export / name for name in _FOLDERS)):
+        if folder.exists():
+            shutil.rmtree(folder)
+    work.settings.unlink(missing_ok=True)
+
+
+def retire(export: Path, work: Work) -> None:
+    """Take manifest and card away before the first change: a reader sees a whole export or none.
+
+    The manifest is kept aside: its words and history go into the next one.
+    """
+    work.finished.unlink(missing_ok=True)
+    path = export / MANIFEST
+    if path.exists():
+        write_bytes(work.previous, path.read_bytes())
+        path.unlink()
+    for name in (CARD, CROISSANT):
+        (export / name).unlink(missing_ok=True)
+
+
+def previous_manifest(work: Work) -> Manifest | None:
+    """Return the manifest that `retire` kept."""
+    return read_manifest(work.previous) if work.previous.exists() else None
+
+
+def written_folders(export: Path, work: Work) -> tuple[Path, ...]:
+    """Return every folder that a build writes into, as far as they exist."""
+    own = (export, *(export / name for name in _FOLDERS), work.folder, work.spool)
+    return (*own, *export.glob("buckets/*/"), *work.receipts.glob("*/"))
+
+
+def unnamed_files(export: Path, named: set[str]) -> Iterator[Path]:
+    """Yield the shards, table parts and contact sheets of an export that are not `named` (below it, with `/`)."""
+    for pattern in ("buckets/*/*.tar", "samples/part-*.parquet", "ledger/part-*.parquet", "assets/samples-*.jpg"):
+        for path in sorted(export.glob(pattern)):
+            if path.relative_to(export).as_posix() not in named:
+                yield path

@@ -1,0 +1,167 @@
+"""Source images by their task rows, from wherever they lie; nothing is decoded here."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from hfbucket.errors import SourceError
+from hfbucket.io.store import RandomFile, info, is_local, join, read_bytes
+from hfbucket.stages.build.spool import Spooled, open_spooled
+from hfbucket.stages.build.work import Work
+from hfbucket.stages.copies import copy_of
+
+_OPEN_FILES: Final = 64
+"""Containers held open: many more than are read at once, so that the one used longest ago is not in use."""
+
+_FETCHES: Final = 16
+"""Runs of images of remote sources that are fetched at once: their time is waiting."""
+
+_GAP_BYTES: Final = 8 << 10
+_RUN_BYTES: Final = 4 << 20
+"""Images of a remote tar with no more than captions and metadata between them are fetched as one run, up to this long.
+
+More would fetch images of other shards, and those fetch them again.
+"""
+
+UnitPlace = Mapping[str, Any]
+Row = dict[str, Any]
+
+
+@lru_cache(maxsize=2)
+def read_units(path: Path, units_sha256: str) -> tuple[UnitPlace, ...]:
+    """Return the units of a build's work folder: kind, name, url, size_bytes and version of each."""
+    return tuple(json.loads(path.read_bytes()))
+
+
+class SourceReader:
+    """Reads source images; keeps the containers open that were used last.
+
+    Args:
+        units: as `read_units` gives them.
+        work: folder of spooled and copied units.
+    """
+
+    def __init__(self, units: tuple[UnitPlace, ...], work: Work) -> None:
+        self._units = units
+        self._work = work
+        self._open: OrderedDict[int, RandomFile | Spooled] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> SourceReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with ExitStack() as stack:
+            for file in self._open.values():
+                stack.callback(file.close)
+
+    def read_all(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+        """Yield every row of `schemas.TASKS` with the encoded bytes of its image, in order.
+
+        Raises:
+            SourceError: a source changed since it was scanned.
+            OSError: it is gone, or cannot be read.
+        """
+        threads = ThreadPoolExecutor(_FETCHES)  # starts none before the first remote image
+        ahead: deque[tuple[list[Row], Future[list[bytes]] | None]] = deque()
+        try:
+            for run in self._runs(rows):
+                ahead.append((run, None if self._is_local(run[0]) else threads.submit(self._read_run, run)))
+                if len(ahead) == _FETCHES:
+                    yield from self._taken(*ahead.popleft())
+            while ahead:
+                yield from self._taken(*ahead.popleft())
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+    def _taken(self, run: list[Row], fetched: Future[list[bytes]] | None) -> Iterator[tuple[Row, bytes]]:
+        return zip(run, self._read_run(run) if fetched is None else fetched.result(), strict=True)
+
+    def _runs(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
+        """Yield the rows in order, those together that follow each other closely in one remote container."""
+        run: list[Row] = []
+        for row in rows:
+            if run and not self._follows(run, row):
+                yield run
+                run = []
+            run.append(row)
+        if run:
+            yield run
+
+    def _follows(self, run: list[Row], row: Row) -> bool:
+        last = run[-1]
+        if row["unit"] != last["unit"] or self._is_local(row) or self._units[row["unit"]]["kind"] == "folder":
+            return False
+        is_near = 0 <= row["offset"] - last["offset"] - last["size_bytes"] <= _GAP_BYTES
+        return bool(is_near and row["offset"] + row["size_bytes"] - run[0]["offset"] <= _RUN_BYTES)
+
+    def _is_local(self, row: Row) -> bool:
+        return is_local(self._units[row["unit"]]["url"])
+
+    def _read_run(self, run: list[Row]) -> list[bytes]:
+        """Return the bytes of each image; of several with one read, where offsets are places in a file."""
+        if len(run) == 1 or not isinstance(file := self._container(run[0]["unit"]), RandomFile):
+            return [self._read(row) for row in run]
+        start, last = run[0]["offset"], run[-1]
+        data = file.pread(start, last["offset"] + last["size_bytes"] - start)
+        images = [data[row["offset"] - start :][: row["size_bytes"]] for row in run]
+        if len(images[-1]) != last["size_bytes"]:
+            raise changed(file.url, last["member"])
+        return images
+
+    def _read(self, row: Row) -> bytes:
+        unit = self._units[row["unit"]]
+        if unit["kind"] == "folder":
+            data = _read_file(unit, row)
+        else:
+            data = self._container(row["unit"]).pread(row["offset"], row["size_bytes"])
+        if len(data) != row["size_bytes"]:
+            raise changed(unit["url"], row["member"])
+        return data
+
+    def _container(self, number: int) -> RandomFile | Spooled:
+        """Return a tar or Parquet file, or what stands for it, opened now or before."""
+        with self._lock:
+            if number not in self._open:
+                self._make_room()
+                self._open[number] = self._open_unit(number)
+            self._open.move_to_end(number)
+            return self._open[number]
+
+    def _make_room(self) -> None:
+        """Close the container that was used longest ago, where too many are open."""
+        if len(self._open) >= _OPEN_FILES:
+            self._open.popitem(last=False)[1].close()
+
+    def _open_unit(self, number: int) -> RandomFile | Spooled:
+        unit = self._units[number]
+        spooled = open_spooled(self._work.spool, unit["url"], unit["version"])
+        if spooled is not None:
+            return spooled
+        copy = copy_of(self._work.copies, unit["url"], unit["version"])
+        if copy.exists():
+            return RandomFile(str(copy))
+        if is_local(unit["url"]) and info(unit["url"]).version != unit["version"]:
+            raise changed(unit["url"], "")
+        return RandomFile(unit["url"])
+
+
+def _read_file(unit: UnitPlace, row: Row) -> bytes:
+    url = join(unit["url"], row["path"])
+    if is_local(url) and info(url).mtime_ns != row["mtime_ns"]:
+        raise changed(url, "")
+    return read_bytes(url)
+
+
+def changed(url: str, member: str) -> SourceError:
+    """Return the error of a source that is not what was scanned."""
+    place = f"{url}: {member}" if member else url
+    return SourceError(f"{place} changed after it was planned; run the same command again, and it is planned anew")

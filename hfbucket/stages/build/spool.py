@@ -1,0 +1,163 @@
+"""Spool: images of sources that cannot be read at random, copied once, in order, into plain tars of the work folder.
+
+One tar per unit, named by what the unit is, with only the images that are still to be written; beside it where each
+lies. The tar is there before its places, so a unit with places is complete, whatever was killed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from hfbucket.config import Config
+from hfbucket.core.card.numbers import size
+from hfbucket.core.events import Notice, OnEvent
+from hfbucket.core.units import Unit
+from hfbucket.errors import SourceError
+from hfbucket.executors.task import Failure, report
+from hfbucket.io.atomic import replacing
+from hfbucket.io.index_files import Index
+from hfbucket.io.store import RandomFile
+from hfbucket.io.ustar import ShardWriter
+from hfbucket.sources import SOURCES
+from hfbucket.stages.build.work import Work
+from hfbucket.stages.care import workers_for
+from hfbucket.stages.copies import copy_of, from_copy, name_of
+from hfbucket.stages.rounds import failure_of, run_rounds
+
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpoolTask:
+    """One unit to spool."""
+
+    unit: Unit
+    config: Config
+    #: Columns `path`, `offset` and `size_bytes` of the images, ascending by offset.
+    rows: pa.Table
+    work: Work
+
+
+class Spooled:
+    """A spooled unit; read like the unit itself, by the places that its index rows tell."""
+
+    def __init__(self, tar: Path, places: Path) -> None:
+        self._file = RandomFile(str(tar))
+        # int64[2, images]: offset in the unit, ascending, and offset in the tar
+        self._places = np.load(places, mmap_mode="r", allow_pickle=False)
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return the bytes of the image that lies at `offset` in its unit; nothing where it was not spooled."""
+        at = int(np.searchsorted(self._places[0], offset))
+        if at == self._places.shape[1] or self._places[0, at] != offset:
+            return b""
+        return self._file.pread(int(self._places[1, at]), size)
+
+    def has(self, offsets: Int64s) -> bool:
+        """Return whether all of these images were spooled."""
+        return bool(np.isin(offsets, self._places[0]).all())
+
+    def close(self) -> None:
+        """Close the tar."""
+        self._file.close()
+
+
+def open_spooled(spool: Path, url: str, version: str) -> Spooled | None:
+    """Return the spooled copy of a unit, or None where there is none."""
+    tar, places = _files(spool, url, version)
+    return Spooled(tar, places) if places.exists() and tar.exists() else None
+
+
+def spool_units(index: Index, positions: Int64s, work: Work, config: Config, *, on_event: OnEvent) -> None:
+    """Copy what cannot be read at random of the images at these index positions into the spool.
+
+    Raises:
+        BuildError: the disk is full, or a source is gone or cannot be read.
+    """
+    spool = work.spool
+    tasks = list(_missing(index, positions, work, config))
+    if not tasks:
+        return
+    size_bytes = sum(int(task.rows["size_bytes"].to_numpy().sum()) for task in tasks)
+    images = sum(task.rows.num_rows for task in tasks)
+    spool.mkdir(parents=True, exist_ok=True)
+    text = (
+        f"{images:,} images of {len(tasks):,} files that cannot be read at random are copied to {spool} first: "
+        f"{size(size_bytes)}, removed when the export is complete"
+    )
+    on_event(Notice(level="info", text=text))
+    if shutil.disk_usage(spool).free < size_bytes:
+        on_event(Notice(level="warning", text=f"{spool} has less free space than that"))
+    counts = [task.rows.num_rows for task in tasks]
+    run_rounds(
+        spool_unit,
+        tasks,
+        counts,
+        name=lambda task: task.unit.url,
+        stage="spool",
+        workers=workers_for(config, (task.unit.url for task in tasks)),
+        on_event=on_event,
+    )
+
+
+def spool_unit(task: SpoolTask) -> Failure | None:
+    """Copy the images of one unit into the spool, in their order."""
+    try:
+        _copy(task)
+    except (OSError, MemoryError, SourceError, pa.ArrowException) as error:
+        return failure_of(task, error)
+    return None
+
+
+def _copy(task: SpoolTask) -> None:
+    tar, places = _files(task.work.spool, task.unit.url, task.unit.version)
+    unit = from_copy(task.work.copies, task.unit)
+    places.unlink(missing_ok=True)
+    offsets = task.rows["offset"].to_numpy()
+    copied = np.empty((2, len(offsets)), dtype=np.int64)
+    sizes = task.rows["size_bytes"].to_pylist()
+    done = 0
+    with ShardWriter(tar) as writer:
+        for number, data in SOURCES[unit.kind].read_rows(unit, task.rows, task.config):
+            if len(data) != sizes[number]:
+                raise SourceError(f"{task.unit.url} changed after it was planned; run the same command again")
+            copied[:, done] = offsets[number], writer.add(f"{number:08d}.img", data)
+            done += 1
+            report(done)
+        if done != len(offsets):
+            raise SourceError(f"{task.unit.url} gave {done} of {len(offsets)} images; run the same command again")
+        writer.finish()
+    order = np.argsort(copied[0])
+    with replacing(places) as temporary, temporary.open("wb") as file:
+        np.save(file, copied[:, order], allow_pickle=False)
+    copy_of(task.work.copies, task.unit.url, task.unit.version).unlink(missing_ok=True)  # its room is needed
+
+
+def _missing(index: Index, positions: Int64s, work: Work, config: Config) -> Iterator[SpoolTask]:
+    positions = np.sort(positions)
+    edges = np.searchsorted(positions, index.starts)
+    for number in np.flatnonzero(np.diff(edges)):
+        unit = index.units[number].unit
+        if SOURCES[unit.kind].random_access(from_copy(work.copies, unit)):
+            continue
+        rows = index.take(positions[edges[number] : edges[number + 1]], ("path", "offset", "size_bytes"))
+        rows = rows.sort_by("offset")
+        spooled = open_spooled(work.spool, unit.url, unit.version)
+        if spooled is not None:
+            complete = spooled.has(rows["offset"].to_numpy())
+            spooled.close()
+            if complete:
+                continue
+        yield SpoolTask(unit=replace(unit, entries=()), config=config, rows=rows, work=work)
+
+
+def _files(spool: Path, url: str, version: str) -> tuple[Path, Path]:
+    name = name_of(url, version)
+    return spool / f"{name}.tar", spool / f"{name}.npy"

@@ -1,0 +1,231 @@
+"""Writing one shard: read each source image, make it what the plan says, put it into the tar; a receipt at the end.
+
+A task obeys: it chooses nothing, so any process may run it, at any time, twice or half, with the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbucket.config import Config
+from hfbucket.core.card.pictures import PREVIEWS, Preview
+from hfbucket.core.card.statistics import MULTI_FRAME
+from hfbucket.core.hashing import canonical_json
+from hfbucket.core.keys import MEMBERS, key_of, shard_file
+from hfbucket.core.law.buckets import Bucket
+from hfbucket.core.law.geometry import Geometry
+from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_NONE
+from hfbucket.core.plan.packing import FULL_QUALITY, FULL_SUBSAMPLING
+from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
+from hfbucket.errors import SampleError, SourceError
+from hfbucket.executors.isolated import Died, Isolated
+from hfbucket.executors.task import Failure, report
+from hfbucket.io.images.contact_sheet import make_preview
+from hfbucket.io.images.decode import Decoded, check_structure, decode_rgb
+from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
+from hfbucket.io.images.jpeg import strip_metadata
+from hfbucket.io.receipts import Receipt, Rejected, write_receipt
+from hfbucket.io.ustar import ShardWriter
+from hfbucket.schemas import SAMPLES
+from hfbucket.stages.build.read import SourceReader, read_units
+from hfbucket.stages.build.tasks import ShardTask
+from hfbucket.stages.care import Care, carefully
+from hfbucket.stages.rounds import failure_of
+
+_ROWS_AT_ONCE: Final = 256
+
+
+_Order = tuple[bytes, dict[str, Any], Bucket, Config]
+"""What `make_image` makes an image of, and `_preview` a preview."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """One image as it goes into a shard; `notes` are of `CONVERSIONS`: what decoding did, worth counting."""
+
+    data: bytes
+    encoding: Encoding
+    notes: tuple[str, ...] = ()
+
+
+def write_shard(task: ShardTask) -> Failure | None:
+    """Write a shard and its receipt; return None, or why it could not be.
+
+    An image that cannot be exported is no failure: the receipt says so.
+    """
+    try:
+        _write(task)
+    except (OSError, MemoryError, SourceError, Died) as error:
+        return failure_of(task, error)
+    return None
+
+
+def _write(task: ShardTask) -> None:
+    job = task.job
+    path = Path(job.export, task.file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    units = read_units(job.work.units, job.units_sha256)
+    rows: list[dict[str, Any]] = []
+    rejected: list[Rejected] = []
+    notes: Counter[str] = Counter()
+    previews: list[Preview] = []
+    shown = _shown(task)
+    with SourceReader(units, job.work) as sources, ShardWriter(path) as shard, _caller(task) as call:
+        planned = _task_rows(job.work.tasks, task.row_group)
+        for done, (row, source) in enumerate(sources.read_all(planned), start=1):
+            order = (source, row, task.bucket, job.config)
+            try:
+                image = call(_make, order)
+            except SampleError as error:
+                rejected.append(Rejected(image_id=row["image_id"], outcome=error.outcome, detail=error.detail))
+            else:
+                rows.append(_add(shard, task, row, source, image))
+                notes.update(image.notes)
+                if row["digest"] in shown:
+                    with suppress(SampleError):  # no picture is worth an error
+                        previews.append(call(_preview, order))
+            report(done)
+        size_bytes, sha256 = shard.finish() if rows else (0, "")
+    if not rows:
+        path.unlink(missing_ok=True)
+    receipt = Receipt(
+        task_sha256=task.task_sha256,
+        file=task.file,
+        count=len(rows),
+        size_bytes=size_bytes,
+        sha256=sha256,
+        rejected=tuple(rejected),
+        notes=dict(sorted(notes.items())),
+        previews=tuple(previews),
+    )
+    write_receipt(job.work.receipts, receipt, pa.Table.from_pylist(rows, schema=SAMPLES))
+
+
+@contextmanager
+def _caller(task: ShardTask) -> Iterator[Callable[[Callable[[_Order], Any], _Order], Any]]:
+    """Yield what calls a function of one image: here, or with care in a child."""
+    if task.care == Care.NONE:
+        yield lambda function, order: function(order)
+        return
+    with Isolated() as child:
+        yield lambda function, order: carefully(child, task.care, function, order)
+
+
+def _make(order: _Order) -> Image:
+    return make_image(*order)
+
+
+def _preview(order: _Order) -> Preview:
+    source, row, bucket, config = order
+    return make_preview(source, _geometry(row, bucket), max_pixels=config.max_pixels)
+
+
+def _shown(task: ShardTask) -> frozenset[bytes]:
+    """Return the digests of the images that go onto the bucket's contact sheet: the first few by digest.
+
+    Of the first shard only, so that the choice depends on nothing outside of the task.
+    """
+    if task.file != shard_file(task.bucket.bucket_id, 0):
+        return frozenset()
+    with pq.ParquetFile(task.job.work.tasks) as file:
+        digests = file.read_row_group(task.row_group, columns=["digest"])["digest"].to_pylist()
+    return frozenset(sorted(digests)[:PREVIEWS])
+
+
+def _task_rows(tasks: Path, row_group: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one task, some at a time."""
+    with pq.ParquetFile(tasks) as file:
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[row_group]):
+            yield from batch.to_pylist()
+
+
+def _add(shard: ShardWriter, task: ShardTask, row: dict[str, Any], source: bytes, image: Image) -> dict[str, Any]:
+    """Append the three members of one sample; return its row of the sample tables."""
+    variants = task.job.config.variants
+    metadata = sample_metadata(
+        row,
+        task.bucket,
+        image.encoding,
+        source_sha256=hashlib.sha256(source).hexdigest() if task.job.config.source_hash else None,
+        variants=variants,
+        meta_keys=task.job.meta_keys,
+    )
+    key = key_of(row["digest"])
+    members = (image.data, caption_bytes(row["caption"]), canonical_json(metadata).encode("utf-8"))
+    places: dict[str, int] = {}
+    for extension, data in zip(MEMBERS, members, strict=True):
+        places[f"{extension}_offset"] = shard.add(f"{key}.{extension}", data)
+        places[f"{extension}_size"] = len(data)
+    return sample_row(
+        metadata,
+        key=key,
+        shard=task.file,
+        places=places,
+        caption=row["caption"],
+        captions=row["captions"],
+        variants=variants,
+    )
+
+
+def make_image(source: bytes, row: dict[str, Any], bucket: Bucket, config: Config) -> Image:
+    """Return the image that goes into the shard, by FORMAT section 5.
+
+    Args:
+        source: the source's encoded bytes.
+        row: its row of `schemas.TASKS`.
+
+    Raises:
+        SampleError: it cannot be decoded or encoded, or is broken.
+    """
+    if row["encode"] == ENCODE_NONE:
+        return _kept(source, config)
+    decoded = _decoded(source, row, config)
+    if row["encode"] != ENCODE_BUCKET:
+        quality, subsampling, picture = FULL_QUALITY, FULL_SUBSAMPLING, decoded.image
+    else:
+        geometry = _geometry(row, bucket)
+        quality, subsampling = config.quality, jpeg_subsampling(config, geometry, row["source_w"], row["source_h"])
+        picture = fit(decoded.image, geometry)
+    data = encode_jpeg(picture, quality=quality, subsampling=subsampling)
+    encoding = Encoding(image_mode="reencode_jpeg", quality=quality, subsampling=subsampling)
+    return Image(data=data, encoding=encoding, notes=decoded.notes)
+
+
+def _geometry(row: dict[str, Any], bucket: Bucket) -> Geometry:
+    return Geometry(
+        resized_w=row["resized_w"],
+        resized_h=row["resized_h"],
+        crop_left=row["crop_left"],
+        crop_top=row["crop_top"],
+        w=bucket.w,
+        h=bucket.h,
+    )
+
+
+def _decoded(source: bytes, row: dict[str, Any], config: Config) -> Decoded:
+    decoded = decode_rgb(source, max_pixels=config.max_pixels)
+    planned = (row["source_w"], row["source_h"])
+    if decoded.image.size != planned:
+        sizes = [f"{w}x{h}" for w, h in (planned, decoded.image.size)]
+        raise SampleError("decode_errors", f"the header says {sizes[0]} pixels, decoding gives {sizes[1]}")
+    return decoded
+
+
+def _kept(source: bytes, config: Config) -> Image:
+    frames = 1
+    if config.check == "structure":
+        frames = check_structure(source, "jpeg")
+    elif config.check == "decode":
+        frames += MULTI_FRAME in decode_rgb(source, max_pixels=config.max_pixels).notes
+    data = strip_metadata(source) if config.strip_metadata else source
+    notes = (MULTI_FRAME,) if frames > 1 else ()
+    return Image(data=data, encoding=Encoding(image_mode="passthrough_jpeg"), notes=notes)

@@ -1,0 +1,1 @@
+"""Pulling an export, or a part of one."""

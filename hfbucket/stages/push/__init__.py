@@ -1,0 +1,1 @@
+"""Pushing an export to a repository, a Storage Bucket or a folder."""

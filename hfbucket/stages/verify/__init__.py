@@ -1,0 +1,1 @@
+"""Verifying an export: structure, shards, tables and card."""

@@ -1,0 +1,187 @@
+"""The Parquet files of an export, checked: sample tables and ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hfbucket.core.card.statistics import Statistics, sample_statistics
+from hfbucket.core.checks.layout import LAYOUT_COLUMNS, check_cuts, check_member_order, planned_bytes
+from hfbucket.core.checks.problems import Problem, problem
+from hfbucket.core.checks.tables import (
+    KEY_BYTES,
+    TOTALS_COLUMNS,
+    check_ledger_names,
+    check_ledger_sums,
+    check_order,
+    check_totals,
+    key_bytes,
+    misplaced,
+)
+from hfbucket.core.keys import digest_of
+from hfbucket.core.manifest.model import Manifest
+from hfbucket.core.outcomes import EXPORTED, OUTCOMES
+from hfbucket.io.export_files import open_file
+from hfbucket.schemas import LEDGER, SAMPLES
+
+_COLUMNS: Final = tuple(dict.fromkeys((*TOTALS_COLUMNS, *LAYOUT_COLUMNS, "key", "jpg_offset")))
+
+__all__ = ["TableFacts", "check_ledger_files", "check_sample_tables"]
+
+_BROKEN = (OSError, pa.ArrowException, ValueError)
+"""What a Parquet file that was damaged raises."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TableFacts:
+    """What one pass over the tables tells later checks."""
+
+    #: The sample tables that hold rows of each shard.
+    tables_of_shard: dict[str, list[str]] = field(default_factory=dict)
+    #: 16 bytes for each sample, by the sample tables; None where they are not whole.
+    keys: bytes | None = None
+    #: Of each sample, a place in `shards`.
+    shard_of_row: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    shards: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the sample tables add up to."""
+
+    #: Samples by their own image mode, and by the caption variant that was selected.
+    modes: Counter[str] = field(default_factory=Counter)
+    variants: Counter[str] = field(default_factory=Counter)
+    #: By shard.
+    samples: Counter[str] = field(default_factory=Counter)
+    planned_bytes: Counter[str] = field(default_factory=Counter)
+    statistics: Statistics = field(default_factory=lambda: sample_statistics(SAMPLES.empty_table()))
+
+    def add(self, table: pa.Table, image_mode: str | None) -> None:
+        """Take the samples of one table."""
+        self.modes.update(_counted(table.column("image_mode")))
+        self.variants.update(_counted(table.column("caption_variant")))
+        self.samples.update(_counted(table.column("shard")))
+        planned = pa.table({"shard": table.column("shard"), "bytes": planned_bytes(table, image_mode)})
+        sums = planned.group_by("shard").aggregate([("bytes", "sum")])
+        self.planned_bytes.update(dict(zip(*(sums[name].to_pylist() for name in ("shard", "bytes_sum")), strict=True)))
+        self.statistics += sample_statistics(table)
+
+    @property
+    def ok(self) -> Counter[str]:
+        """Samples that have a caption of each variant."""
+        return Counter({name: m.images for name, m in self.statistics.caption_characters_by_variant.items()})
+
+
+def _counted(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist() if entry["values"]}
+
+
+def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
+    """Yield what is wrong with the sample tables as a whole, and note which of them holds which shard."""
+    totals = Totals()
+    complete = len(files) == len(manifest.samples)
+    rows = {table.file: table.rows for table in manifest.samples}
+    shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
+    keys = bytearray()
+    last = ""
+    for file in files:
+        try:
+            table = _read(export, file, SAMPLES, _COLUMNS)
+            keys += b"".join(map(key_bytes, table.column("key").to_pylist()))
+        except _BROKEN as error:
+            complete = False
+            yield problem("samples", f"cannot be read as sample table: {error}", file=file)
+            continue
+        if table.num_rows != rows[file]:
+            yield problem("samples", f"must have {rows[file]} rows, got {table.num_rows}", file=file)
+        yield from check_order(table.column("shard"), table.column("jpg_offset"), file)
+        names = pc.unique(table.column("shard")).to_pylist()
+        if names and names[0].encode() < last.encode():
+            yield problem("samples", "must be sorted by shard and offset over all parts", file=file)
+        last = names[-1] if names else last
+        for name in names:
+            facts.tables_of_shard.setdefault(name, []).append(file)
+        _note_shards(facts, table.column("shard"))
+        for name in sorted(set(names) - shards):
+            yield problem("samples", f"has rows of {name}, which the manifest does not name", file=file)
+        yield from misplaced(manifest, table)
+        totals.add(table, manifest.image_mode)
+    for name in sorted(shards - facts.tables_of_shard.keys()) if complete else ():
+        yield problem("samples", "the sample tables have no row of it", file=name)
+    if complete:
+        facts.keys = bytes(keys)
+        yield from check_totals(manifest, totals.modes, totals.variants, totals.ok, totals.statistics)
+        yield from check_cuts(manifest, totals.planned_bytes, totals.samples)
+
+
+def _read(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a Parquet file, every page checked by its checksum.
+
+    Raises:
+        ValueError: its schema or its statistics are others.
+        OSError, ArrowException: it is damaged.
+    """
+    with open_file(export, file) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+        if not parquet.schema_arrow.remove_metadata().equals(schema):
+            raise ValueError(f"columns must be {', '.join(schema.names)} with their types")
+        table = parquet.read(columns=list(columns)).select(list(columns))
+        _check_statistics(parquet, table)
+        return table
+
+
+def _check_statistics(parquet: pq.ParquetFile, table: pa.Table) -> None:
+    """Compare what the footer says of every row group's texts with the texts: readers skip row groups by it.
+
+    Raises:
+        ValueError: they differ.
+    """
+    texts = {field.name for field in table.schema if field.type == pa.string()}
+    start = 0
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        for leaf in map(group.column, range(group.num_columns)):
+            name, stated = leaf.path_in_schema, leaf.statistics
+            if name not in texts or stated is None or not stated.has_min_max:
+                continue
+            actual = pc.min_max(table.column(name).slice(start, group.num_rows)).as_py()
+            if (stated.min, stated.max) != (actual["min"], actual["max"]):
+                raise ValueError(f"the footer says other limits of {name} in row group {number} than it has")
+        start += group.num_rows
+
+
+def _note_shards(facts: TableFacts, column: pa.ChunkedArray) -> None:
+    numbers = {name: place for place, name in enumerate(facts.shards)}
+    encoded = column.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    places = [numbers.setdefault(name, len(numbers)) for name in names]
+    facts.shards = list(numbers)
+    facts.shard_of_row.append(np.asarray(places, dtype=np.int32)[encoded.indices.to_numpy()])
+
+
+def check_ledger_files(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
+    """Yield what is wrong with the ledger: its parts, its sums, and the images it calls exported."""
+    outcomes: Counter[str] = Counter()
+    exported = bytearray()
+    for file in files:
+        try:
+            table = _read(export, file, LEDGER, LEDGER.names)
+            ids = table.column("image_id").filter(pc.equal(table.column("outcome"), OUTCOMES[EXPORTED])).to_pylist()
+        except _BROKEN as error:
+            yield problem("ledger", f"cannot be read as ledger: {error}", file=file)
+            return
+        outcomes.update({entry["values"]: entry["counts"] for entry in pc.value_counts(table["outcome"]).to_pylist()})
+        exported += b"".join(digest_of(image_id)[:KEY_BYTES] for image_id in ids)
+    yield from check_ledger_sums(manifest, outcomes)
+    if facts.keys is not None:
+        yield from check_ledger_names(bytes(exported), facts.keys)
+        shard_of_row = np.concatenate(facts.shard_of_row)
+        yield from check_member_order(manifest, facts.keys, shard_of_row, facts.shards, bytes(exported))

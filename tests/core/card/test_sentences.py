@@ -1,0 +1,84 @@
+"""Sentences of a card: each says what the manifest says, or is not there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hfbucket.core.card import sentences
+from hfbucket.core.card.tables import outcomes
+from hfbucket.core.manifest.model import License, Manifest
+from tests.io.card_manifest import FULL
+
+EMPTY = Manifest(format="bucketed_shards_v2")
+
+
+@pytest.mark.parametrize(
+    ("crop", "text"),
+    [
+        ({"strategy": "center"}, "The crop box lies in the center."),
+        ({"strategy": "corner", "allowed_corners": [2]}, "The crop box lies in the bottom left corner."),
+        (
+            {"strategy": "corner", "allowed_corners": [0, 1, 3], "corner_jitter": 8},
+            "The crop box lies in a corner chosen by a hash of the image's id: top left, top right or bottom right, "
+            "then moved inward by up to 8 pixels.",
+        ),
+        ({"strategy": "something else"}, ""),
+        ({}, ""),
+    ],
+)
+def test_crop(crop: dict[str, Any], text: str) -> None:
+    assert sentences.crop(replace(EMPTY, crop=crop)) == text
+
+
+@pytest.mark.parametrize(
+    ("jpeg", "text"),
+    [
+        ({}, "It was saved as JPEG."),
+        ({"quality": 90, "subsampling": "4:2:2"}, "It was saved as JPEG at quality 90, chroma subsampling 4:2:2."),
+        (
+            {"quality": 95, "subsampling": "adaptive_scale", "threshold": "0.5"},
+            "It was saved as JPEG at quality 95, without chroma subsampling (4:4:4) where it had been scaled to 0.5 of "
+            "its size or less, else with 4:2:0.",
+        ),
+    ],
+)
+def test_jpeg(jpeg: dict[str, Any], text: str) -> None:
+    assert sentences.jpeg(replace(EMPTY, jpeg=jpeg)) == text
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ({}, ""),
+        ({"metric": "min-crop", "max_crop": "1"}, "that crops the fewest pixels away."),
+        ({"metric": "nearest-log", "max_crop": "1/3"}, "At most 33.3333% of a resized image may be cropped away."),
+        ({"metric": "nearest-linear", "max_crop": "a newer kind"}, "the one of the nearest aspect."),
+        ({"metric": "a newer one", "max_crop": "0.5"}, ""),
+    ],
+)
+def test_rule(rule: dict[str, Any], text: str) -> None:
+    found = sentences.rule(replace(EMPTY, bucket_rule=rule))
+    assert found.endswith(text)
+    assert bool(found) == bool(text)
+
+
+def test_what_a_manifest_does_not_tell_is_not_said() -> None:
+    assert sentences.description(EMPTY) == "An export without images."
+    assert sentences.missing_captions(EMPTY) == sentences.order(EMPTY) == sentences.ignored(EMPTY) == ""
+    assert sentences.license_line(EMPTY) == ""
+
+
+def test_license_line() -> None:
+    named = License(name="Isle [1]", link="https://example.org/a b")
+    assert sentences.license_line(replace(EMPTY, license=named)) == "[Isle \\[1\\]](https://example.org/a%20b)"
+    assert sentences.license_line(replace(EMPTY, license=License(link="https://a.org"))) == "<https://a.org>"
+
+
+def test_members_that_are_no_images_are_told_apart() -> None:
+    manifest = replace(FULL, summary={"images_seen": 3, "images_exported": 3, "ignored_members": 1234})
+    assert "ignored" not in outcomes(manifest)
+    assert sentences.ignored(manifest) == "Passed over, as they are no images: 1,234 links, folders and the like."
+    assert sentences.order(FULL) == "Within a bucket, images are shuffled."

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hfbucket.config import Config
+from hfbucket.core.keys import digest_of
+from hfbucket.core.law.buckets import SDXL, scaled_buckets
+from hfbucket.core.law.geometry import geometry
+from hfbucket.core.outcomes import OUTCOMES
+from hfbucket.core.plan.make import plan_rows, repeats
+from hfbucket.core.plan.model import ENCODE_FULL, ENCODE_NONE, Plan
+from tests.index_tables import planning_rows, row
+
+
+def plan(rows: list[dict[str, object]], **settings: object) -> Plan:
+    config = Config(**settings)  # type: ignore[arg-type]
+    buckets = scaled_buckets(config.base, SDXL, config.divisible)
+    return plan_rows(planning_rows(rows, config), buckets, config, plan_id="0123456789abcdef")
+
+
+def outcomes(made: Plan) -> list[str]:
+    return [OUTCOMES[code] for code in made.outcome]
+
+
+def test_the_first_reason_that_applies_counts() -> None:
+    """Each row has its reason and all that come after it in the format's order."""
+    none = [None, None, None]
+    rows = [
+        row("a", None, None, outcome="decode_errors", captions=none, format="png"),
+        row("b", 10, 10, captions=none, format="png"),
+        row("c", 10, 10, captions=none),
+        row("d", 10, 10),
+        row("e", 6000, 600),
+        row("d2", 600, 600),
+        row("d2", 600, 600),
+        row("f", 900, 600),
+        row("d", 600, 600),
+    ]
+    made = plan(
+        rows, image_mode="passthrough_jpeg", not_jpeg="skip", max_crop="0.3", min_bucket=2, rare="drop",
+        duplicate_ids="first",
+    )  # fmt: skip
+    assert outcomes(made) == [
+        "decode_errors", "skipped_not_jpeg", "skipped_no_caption", "skipped_too_small", "skipped_too_cropped",
+        "images_exported", "duplicates_removed", "skipped_rare_bucket", "images_exported",
+    ]  # fmt: skip
+
+
+def test_only_eligible_images_are_duplicates_and_count_for_rare_buckets() -> None:
+    rows = [row("a", 100, 100), row("a"), row("a"), row("b")]
+    assert outcomes(plan(rows, duplicate_ids="first")) == [
+        "skipped_too_small", "images_exported", "duplicates_removed", "images_exported",
+    ]  # fmt: skip
+    dropped = plan(rows, duplicate_ids="first", min_bucket=3, rare="drop")
+    assert outcomes(dropped)[1:] == ["skipped_rare_bucket", "duplicates_removed", "skipped_rare_bucket"]
+
+
+def test_rare_images_are_merged_into_the_next_best_bucket() -> None:
+    rows = [row(f"{n}", 4000, 3000) for n in range(2)] + [row(f"w{n}", 4000, 2800) for n in range(5)]
+    before, after = plan(rows), plan(rows, min_bucket=5, rare="merge")
+    ids = [[made.buckets[bucket].bucket_id for bucket in made.bucket] for made in (before, after)]
+    assert ids[0] == ["p1152x832"] * 2 + ["p1216x832"] * 5
+    assert ids[1] == ["p1216x832"] * 7
+    assert (after.resized_w[0], after.resized_h[0]) == (608, 456)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [(None, "skipped_no_caption"), ("drop", "skipped_no_caption"), ("empty", "images_exported")],
+)
+def test_missing_captions(policy: str | None, expected: str) -> None:
+    made = plan([row("a"), row("b", captions=["", " ", None])], missing_caption=policy)
+    assert outcomes(made) == ["images_exported", expected]
+    assert made.caption_index.tolist() == [0, -1]
+
+
+def test_left_out_rows_hold_nothing() -> None:
+    made = plan([row("a"), row("b", 9, 9)])
+    assert (made.bucket[1], made.shard[1], made.position[1], made.caption_index[1]) == (-1, -1, -1, -1)
+    for name in ("encode", "resized_w", "resized_h", "crop_left", "crop_top", "planned_bytes"):
+        assert getattr(made, name)[1] == 0
+    assert made.plan_id == "0123456789abcdef"
+
+
+def test_geometry_is_that_of_single_images() -> None:
+    rows = [row(f"{n}.jpg", 520 + 37 * n, 1400 - 23 * n) for n in range(30)]
+    for crop in ("corner", "center"):
+        made = plan(rows, base=(512, 256), crop=crop, corners=(0, 3), corner_jitter=5)
+        for at, source in enumerate(rows):
+            bucket = made.buckets[made.bucket[at]]
+            expected = geometry(
+                520 + 37 * at, 1400 - 23 * at, bucket.w, bucket.h, digest_of(str(source["image_id"])),
+                crop=crop, corners=(0, 3), corner_jitter=5,
+            )  # fmt: skip
+            names = ("resized_w", "resized_h", "crop_left", "crop_top")
+            assert [getattr(made, name)[at] for name in names] == [getattr(expected, name) for name in names]
+
+
+def test_planned_bytes_of_encoded_images() -> None:
+    rows = [row("a", 602, 602), row("b", 603, 603), row("c", 512, 5120)]
+    assert plan(rows).planned_bytes.tolist() == [
+        4096 + -(-512 * 512 * 450 // 1000),
+        4096 + -(-512 * 512 * 600 // 1000),  # 512/603 is below 0.85, 512/602 is above
+        4096 + -(-256 * 1024 * 600 // 1000),
+    ]
+    assert plan(rows, subsampling="4:2:2", quality=90).planned_bytes[0] == 4096 + -(-512 * 512 * 350 // 1000)
+
+
+def test_planned_bytes_of_passthrough() -> None:
+    rows = [row("a"), row("b", 601, 600, format="png", size_bytes=9), row("c", 2**31 - 1, 600, format="png")]
+    made = plan(rows, image_mode="passthrough_jpeg")
+    assert made.encode.tolist() == [ENCODE_NONE, ENCODE_FULL, ENCODE_FULL]
+    assert made.planned_bytes.tolist() == [
+        4096 + 50_000,
+        4096 + -(-601 * 600 * 600 // 1000),
+        4096 + 65_500 * 600 * 600 // 1000,
+    ]
+    assert made.resized_w[0] == 512  # what loading will do
+
+
+def test_shards_are_cut_per_bucket_in_source_order() -> None:
+    rows = [row(f"{n}", *((600, 600) if n % 3 else (900, 600))) for n in range(9)]
+    made = plan(rows, max_shard_samples=4)
+    assert made.shard.tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1]
+    assert made.position.tolist() == [0, 0, 1, 1, 2, 3, 2, 0, 1]
+    shards = [(made.buckets[bucket].bucket_id, shard, members.tolist()) for bucket, shard, members in made.shard_rows()]
+    assert shards == [("p1216x832", 0, [0, 3, 6]), ("p1024x1024", 0, [1, 2, 4, 5]), ("p1024x1024", 1, [7, 8])]
+    by_bytes = plan(rows, max_shard_size=250_000)  # two of 600x600, whose 4096 + 117965 bytes twice are less
+    assert [len(members) for bucket, _, members in by_bytes.shard_rows() if bucket == made.bucket[1]] == [2, 2, 2]
+
+
+def test_a_shuffled_plan_is_a_permutation_that_source_order_does_not_change() -> None:
+    rows = [row(f"{n}", *((600, 600) if n % 3 else (900, 600))) for n in range(40)]
+    members: dict[str, list[list[str]]] = {}
+    for name, given in (("as is", rows), ("reversed", rows[::-1])):
+        made = plan(given, shuffle=7, max_shard_samples=10)
+        members[name] = [[str(given[at]["image_id"]) for at in shard] for _, _, shard in made.shard_rows()]
+    assert members["as is"] == members["reversed"]
+    assert sorted(name for shard in members["as is"] for name in shard) == sorted(str(n) for n in range(40))
+    assert members["as is"][0] != [str(n) for n in range(0, 40, 3)][:10]
+
+
+def test_nothing_to_export() -> None:
+    made = plan([row("a", 9, 9)])
+    assert list(made.shard_rows()) == []
+    assert list(plan([]).shard_rows()) == []
+
+
+def test_repeats_are_known_by_the_whole_key() -> None:
+    words = np.array([[1, 1], [1, 2], [3, 3], [1, 1], [1, 2], [1, 1]], dtype=np.uint64)
+    again, first = repeats(words)
+    assert (again.tolist(), first.tolist()) == ([3, 4, 5], [0, 1, 0])
+    again, first = repeats(words, np.array([1, 3, 5]))
+    assert (again.tolist(), first.tolist()) == ([5], [3])
+    again, first = repeats(words[:3])
+    assert (len(again), len(first)) == (0, 0)
