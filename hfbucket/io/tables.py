@@ -6,9 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbucket.errors import BuildError
@@ -65,6 +67,35 @@ def read_rows(path: str | os.PathLike[str], rows: pa.Array, columns: Sequence[st
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         wanted, moved = _groups_of(sizes, rows)
         return file.read_row_groups(wanted, columns=list(columns)).select(list(columns)).take(moved)
+
+
+def read_where(file: BinaryIO, column: str, value: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the rows of an open Parquet file whose text `column` is `value`, only the named columns.
+
+    Row groups that by their statistics cannot hold the value are not read. pyarrow's own `read_table` with filters is
+    not used on open files: it leaves threads that may abort the process when it ends (apache/arrow#45214).
+
+    Raises:
+        ArrowInvalid: a column is missing.
+    """
+    parquet = pq.ParquetFile(file)
+    names = parquet.schema_arrow.names if columns is None else list(columns)
+    if missing := sorted({*names, column} - set(parquet.schema_arrow.names)):
+        raise pa.ArrowInvalid(f"has no column {', '.join(missing)}")
+    groups = [group for group in range(parquet.num_row_groups) if _may_hold(parquet.metadata, group, column, value)]
+    found = parquet.read_row_groups(groups, columns=list(dict.fromkeys([*names, column])))
+    return found.filter(pc.equal(found[column], value)).select(names)
+
+
+def _may_hold(metadata: pq.FileMetaData, group: int, column: str, value: str) -> bool:
+    row_group = metadata.row_group(group)
+    for number in range(row_group.num_columns):
+        chunk = row_group.column(number)
+        if chunk.path_in_schema == column:
+            statistics = chunk.statistics
+            known = statistics is not None and statistics.has_min_max and isinstance(statistics.min, str)
+            return not known or statistics.min <= value <= statistics.max
+    return True
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Any
 
 import datasets
-import pyarrow.parquet as pq
 
 from hfbucket.core.card.facts import LoaderConfig
 from hfbucket.io.export_files import open_file, viewed
+from hfbucket.io.tables import read_where
 from hfbucket.io.ustar import read_members
 
 __all__ = ["StockSample", "first_samples", "shard_samples", "table_samples"]
@@ -86,6 +86,6 @@ def table_samples(export: str, tables: Sequence[str], file: str, count: int) -> 
     for table in tables:
         with open_file(export, table) as opened:
             columns = ["key", "caption", "jpg_offset"]
-            rows += pq.read_table(opened, columns=columns, filters=[("shard", "==", file)]).to_pylist()
+            rows += read_where(opened, "shard", file, columns).to_pylist()
     rows.sort(key=lambda row: int(row["jpg_offset"]))
     return [StockSample(file=file, key=row["key"], caption=row["caption"] or "", jpg=None) for row in rows[:count]]

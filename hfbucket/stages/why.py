@@ -20,6 +20,7 @@ from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io import store
 from hfbucket.io.export_files import list_files, open_file
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.tables import read_where
 from hfbucket.load.location import locate
 
 __all__ = ["MEANINGS", "Answer", "LeftOut", "Placed", "left_out", "why"]
@@ -222,7 +223,7 @@ class _Tables:
 
     def _column(self, file: str) -> pa.ChunkedArray:
         with open_file(self._url, file) as opened:
-            return pq.read_table(opened, columns=["image_id"]).column("image_id")
+            return pq.ParquetFile(opened).read(columns=["image_id"]).column("image_id")
 
     def _placed(self, column: str, value: str) -> Placed | None:
         names = list(Placed.__dataclass_fields__)
@@ -235,6 +236,6 @@ class _Tables:
     def _read(self, file: str, columns: list[str], column: str, value: str) -> pa.Table:
         try:
             with open_file(self._url, file) as opened:
-                return pq.read_table(opened, columns=columns, filters=[(column, "==", value)])
+                return read_where(opened, column, value, columns)
         except (pa.ArrowException, OSError) as error:
             raise FormatError(f"cannot be read: {error}; `hfbucket verify` tells more", where=file) from error

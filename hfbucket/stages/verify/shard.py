@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.core.checks.expected import Expected
 from hfbucket.core.checks.problems import Lack, Problem, capped, lacks_of, problem
@@ -27,6 +26,7 @@ from hfbucket.errors import FormatError, SampleError
 from hfbucket.io.export_files import open_file, viewed
 from hfbucket.io.images.decode import Decoded, decode_rgb
 from hfbucket.io.images.jpeg import Segment, segments
+from hfbucket.io.tables import read_where
 from hfbucket.io.ustar import padding, read_members
 
 __all__ = ["ShardResult", "ShardTask", "check_bytes", "check_shard"]
@@ -241,7 +241,7 @@ def _rows(task: ShardTask, facts: list[dict[str, Any]]) -> Iterator[Problem]:
     try:
         for name in task.tables:
             with open_file(task.export, name) as file:
-                tables.append(pq.read_table(file, filters=[("shard", "==", task.shard.file)]))
+                tables.append(read_where(file, "shard", task.shard.file))
         rows = pa.concat_tables(tables).to_pylist()
     except (OSError, pa.ArrowException, ValueError) as error:
         message = f"the sample tables' rows of it cannot be read: {error}"

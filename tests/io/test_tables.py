@@ -1,0 +1,55 @@
+"""Tables: rows of one value out of an open Parquet file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hfbucket.io.tables import read_where, write_table
+
+ROWS = pa.table({"shard": ["a", "a", "b", None, "ü", "ü"], "number": [1, 2, 3, 4, 5, 6]})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_table(tmp_path / "part.parquet", ROWS, row_group_rows=2)
+    return tmp_path / "part.parquet"
+
+
+@pytest.mark.parametrize(("value", "numbers"), [("a", [1, 2]), ("b", [3]), ("ü", [5, 6]), ("c", []), ("", [])])
+def test_rows_of_a_value(path: Path, value: str, numbers: list[int]) -> None:
+    with path.open("rb") as file:
+        assert read_where(file, "shard", value, ["number"]).to_pydict() == {"number": numbers}
+
+
+def test_all_columns_in_the_files_order(path: Path) -> None:
+    with path.open("rb") as file:
+        assert read_where(file, "shard", "b").to_pylist() == [{"shard": "b", "number": 3}]
+
+
+def test_row_groups_without_the_value_are_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[list[int]] = []
+    whole = pq.ParquetFile.read_row_groups
+
+    def noted(self: pq.ParquetFile, groups: list[int], **options: object) -> pa.Table:
+        read.append(groups)
+        return whole(self, groups, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", noted)
+    with path.open("rb") as file:
+        read_where(file, "shard", "ü")
+    assert read == [[2]]
+
+
+def test_values_that_are_no_text_have_no_statistics_to_go_by(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"shard": pa.array([b"a"])}), tmp_path / "binary.parquet")
+    with (tmp_path / "binary.parquet").open("rb") as file:
+        assert read_where(file, "shard", "a").num_rows == 1
+
+
+def test_a_missing_column_is_named(path: Path) -> None:
+    with path.open("rb") as file, pytest.raises(pa.ArrowInvalid, match="has no column key"):
+        read_where(file, "shard", "a", ["number", "key"])
