@@ -18,7 +18,7 @@ _HOMES = {
     "Config": "hfbucket.config",
     "HfBucketError": "hfbucket.errors",
     "Manifest": "hfbucket.core.manifest.model",
-    "build": "hfbucket.stages.build.run",
+    "build": "hfbucket.stages.write.build",
     "load_dataset": "hfbucket.load.api",
     "plan": "hfbucket.stages.report",
     "pull": "hfbucket.stages.pull.run",
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from hfbucket.core.manifest.model import Manifest
     from hfbucket.errors import HfBucketError
     from hfbucket.load.api import load_dataset
-    from hfbucket.stages.build.run import build
     from hfbucket.stages.pull.run import pull
     from hfbucket.stages.push.run import push
     from hfbucket.stages.report import plan
     from hfbucket.stages.verify.run import verify
+    from hfbucket.stages.write.build import build
 
 
 def __getattr__(name: str) -> object:

@@ -33,12 +33,12 @@ from hfbucket.core.plan.model import Plan
 from hfbucket.core.settings import content_settings
 from hfbucket.io.images.encode import encode_jpeg
 from hfbucket.io.index_files import Index
-from hfbucket.stages.build.run import build
-from hfbucket.stages.build.tasks import ShardTask, make_job, write_tasks
-from hfbucket.stages.build.work import work_of
-from hfbucket.stages.build.write import write_shard
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
+from hfbucket.stages.write.build import build
+from hfbucket.stages.write.shard import write_shard
+from hfbucket.stages.write.tasks import ShardTask, make_job, write_tasks
+from hfbucket.stages.write.work import work_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

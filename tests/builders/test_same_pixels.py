@@ -16,7 +16,7 @@ from hfbucket.config import Config
 from hfbucket.io.images.encode import encode_jpeg
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.ustar import read_members
-from hfbucket.stages.build.run import build
+from hfbucket.stages.write.build import build
 
 
 def drawn(folder: Path) -> Path:

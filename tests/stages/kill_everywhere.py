@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hfbucket.config import Config
-from hfbucket.stages.build.run import build
+from hfbucket.stages.write.build import build
 from tests.stages.pictures import tree
 
 CHANGES = ("replace", "unlink", "mkdir", "rmdir", "fsync")

@@ -18,8 +18,8 @@ from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.executors.isolated import Died, Isolated
-from hfbucket.stages.build.run import build
 from hfbucket.stages.index import build_index
+from hfbucket.stages.write.build import build
 from tests.stages.pictures import caption, draw_folder, picture, tree
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="dies of signals")

@@ -15,8 +15,8 @@ import pytest
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice
 from hfbucket.errors import BuildError, SourceError
-from hfbucket.stages.build import read
-from hfbucket.stages.build.run import build
+from hfbucket.stages.write import read
+from hfbucket.stages.write.build import build
 from tests.hub.client import run_python
 from tests.hub.loopback import LoopbackHub
 from tests.stages.counted import CountedFileSystem, register

@@ -19,7 +19,7 @@ from hfbucket.io.cards import render_card
 from hfbucket.io.clock import created
 from hfbucket.io.tables import read_groups
 from hfbucket.schemas import SAMPLES
-from hfbucket.stages.build.fold import Totals, write_parts
+from hfbucket.stages.write.fold import Totals, write_parts
 
 __all__ = ["write_part"]
 

@@ -19,7 +19,7 @@ from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, SourceEr
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.store import is_local, local_path, split_glob
-from hfbucket.stages.build.work import Work
+from hfbucket.stages.write.work import Work
 
 _FOLDERS = ("buckets", "samples", "ledger", "assets")
 

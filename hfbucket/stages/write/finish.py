@@ -44,10 +44,10 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import write_manifest
 from hfbucket.io.receipts import Receipt
 from hfbucket.io.store import is_local
-from hfbucket.stages.build.assets import write_assets
-from hfbucket.stages.build.fold import Totals, write_ledger, write_samples
-from hfbucket.stages.build.places import previous_manifest, unnamed_files
-from hfbucket.stages.build.tasks import Job
+from hfbucket.stages.write.assets import write_assets
+from hfbucket.stages.write.fold import Totals, write_ledger, write_samples
+from hfbucket.stages.write.places import previous_manifest, unnamed_files
+from hfbucket.stages.write.tasks import Job
 
 _HUB = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/|$)")
 

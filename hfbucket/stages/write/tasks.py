@@ -26,8 +26,8 @@ from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import INDEX, TASKS
-from hfbucket.stages.build.work import Work
 from hfbucket.stages.care import Care
+from hfbucket.stages.write.work import Work
 
 WRITER: Final = 3
 """Number of what this package writes for one task; to be raised whenever it gives other bytes or receipts."""

@@ -8,8 +8,8 @@ import pytest
 
 from hfbucket.core.units import SourceSpec
 from hfbucket.errors import SourceError
-from hfbucket.stages.build.places import check_apart
-from hfbucket.stages.build.work import work_of
+from hfbucket.stages.write.places import check_apart
+from hfbucket.stages.write.work import work_of
 
 
 def check(url: str, output: Path, work_dir: str | None = None) -> None:

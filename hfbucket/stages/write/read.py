@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from hfbucket.errors import SourceError
 from hfbucket.io.store import RandomFile, info, is_local, join, read_bytes
-from hfbucket.stages.build.spool import Spooled, open_spooled
-from hfbucket.stages.build.work import Work
 from hfbucket.stages.copies import copy_of
+from hfbucket.stages.write.spool import Spooled, open_spooled
+from hfbucket.stages.write.work import Work
 
 _OPEN_FILES: Final = 64
 """Containers held open: many more than are read at once, so that the one used longest ago is not in use."""

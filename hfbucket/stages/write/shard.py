@@ -36,10 +36,10 @@ from hfbucket.io.images.jpeg import strip_metadata
 from hfbucket.io.receipts import Receipt, Rejected, write_receipt
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
-from hfbucket.stages.build.read import SourceReader, read_units
-from hfbucket.stages.build.tasks import ShardTask
 from hfbucket.stages.care import Care, carefully
 from hfbucket.stages.rounds import failure_of
+from hfbucket.stages.write.read import SourceReader, read_units
+from hfbucket.stages.write.tasks import ShardTask
 
 _ROWS_AT_ONCE: Final = 256
 

@@ -27,9 +27,9 @@ from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.stages import rounds
-from hfbucket.stages.build.run import build
 from hfbucket.stages.card import update_card
 from hfbucket.stages.verify.run import verify
+from hfbucket.stages.write.build import build
 from tests.stages.pictures import caption, draw_folder, draw_parquet, draw_tar, picture, tree
 
 SETTINGS: dict[str, Any] = {"base": (128, 64), "max_shard_samples": 3, "workers": 0}
@@ -282,7 +282,7 @@ def test_an_export_made_elsewhere_is_not_touched(photos: Path, tmp_path: Path) -
 
 
 def test_one_build_at_a_time(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hfbucket.stages.build.run._LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("hfbucket.stages.write.build._LOCK_WAIT_S", 0.0)
     with locked(tmp_path / "out.work" / "lock", wait_s=0) as held:
         assert held
         with pytest.raises(BuildError, match="another build is at work"):
@@ -384,7 +384,7 @@ def test_a_disk_that_is_full_at_the_end_is_as_clear(
         raise OSError(errno.ENOSPC, "No space left on device", "manifest.json")
 
     with monkeypatch.context() as patch:
-        patch.setattr("hfbucket.stages.build.finish.write_manifest", fail)
+        patch.setattr("hfbucket.stages.write.finish.write_manifest", fail)
         with pytest.raises(BuildError, match=r"the disk is full: manifest\.json"):
             build([str(photos)], tmp_path / "out", config())
     assert not (tmp_path / "out" / "manifest.json").exists()

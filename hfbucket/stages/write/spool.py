@@ -26,10 +26,10 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.store import RandomFile
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.sources import SOURCES
-from hfbucket.stages.build.work import Work
 from hfbucket.stages.care import workers_for
 from hfbucket.stages.copies import copy_of, from_copy, name_of
 from hfbucket.stages.rounds import failure_of, run_rounds
+from hfbucket.stages.write.work import Work
 
 Int64s = npt.NDArray[np.int64]
 

@@ -32,16 +32,16 @@ from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.io.store import is_local, local_path
-from hfbucket.stages.build.finish import Built, finish
-from hfbucket.stages.build.places import check_apart, check_settings, clear, retire, written_folders
-from hfbucket.stages.build.spool import spool_units
-from hfbucket.stages.build.tasks import Job, ShardTask, make_job, write_tasks
-from hfbucket.stages.build.work import Work, work_of
-from hfbucket.stages.build.write import write_shard
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.rounds import GO_ON, failure_of, run_rounds
+from hfbucket.stages.write.finish import Built, finish
+from hfbucket.stages.write.places import check_apart, check_settings, clear, retire, written_folders
+from hfbucket.stages.write.shard import write_shard
+from hfbucket.stages.write.spool import spool_units
+from hfbucket.stages.write.tasks import Job, ShardTask, make_job, write_tasks
+from hfbucket.stages.write.work import Work, work_of
 
 _LOCK_WAIT_S: Final = 5.0
 _SHOWN: Final = 3
