@@ -114,7 +114,7 @@ def test_killed_it_continues(hub: LoopbackHub, tmp_path: Path, export: Manifest)
 
 
 def test_interrupted_by_the_user(hub: LoopbackHub, tmp_path: Path, export: Manifest) -> None:
-    hub.faults.add("resolve", "slow", match=".tar", calls=range(1, 9), pause_s=0.5)
+    hub.faults.add("resolve", "slow", match=".tar", calls=range(1, 99), pause_s=3)
     process = start(hub, tmp_path, "-o", "out")
     while process.poll() is None and hub.log.count("resolve") < 3:
         time.sleep(0.02)

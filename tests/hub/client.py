@@ -85,11 +85,17 @@ def client_here(hub: LoopbackHub, home: Path, *, token: str | None = TOKEN) -> I
         for name in ("NO_PROXY", "no_proxy"):
             patch.setenv(name, "127.0.0.1,localhost")
         patch.setenv("HF_TOKEN", token or "")
-        huggingface_hub.close_session()
-        huggingface_hub.HfFileSystem.clear_instance_cache()
-        yield
-        huggingface_hub.close_session()
-        huggingface_hub.HfFileSystem.clear_instance_cache()
+        _forget_connections()
+        try:
+            yield
+        finally:
+            _forget_connections()
+
+
+def _forget_connections() -> None:
+    """Drop what the clients keep of the Hub they talked to: what comes next looks at its settings anew."""
+    huggingface_hub.close_session()
+    huggingface_hub.HfFileSystem.clear_instance_cache()
 
 
 def at_every_commit(
