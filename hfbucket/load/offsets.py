@@ -21,7 +21,7 @@ def sample_starts(tables: Iterable[BinaryIO]) -> dict[str, npt.NDArray[np.int64]
     parts: dict[str, list[npt.NDArray[np.int64]]] = {}
     for file in tables:
         with file:
-            table = pq.ParquetFile(file).read(columns=["shard", "jpg_offset"]).combine_chunks()
+            table = pq.ParquetFile(file).read(columns=["shard", "jpg_offset"], use_threads=False).combine_chunks()
         shards = table["shard"].dictionary_encode().combine_chunks()
         codes = shards.indices.to_numpy()
         starts = table["jpg_offset"].to_numpy() - BLOCK

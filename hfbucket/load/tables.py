@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import FormatError
+from hfbucket.io.tables import read_group
 from hfbucket.load.plan import ShardRef
 
 OpenRanges = Callable[[str, int], BinaryIO]
@@ -111,7 +112,7 @@ class SampleTables:
             place = bisect_right(ends, row)
             if self._group is None or self._group[0] != (number, place, columns):
                 with self._open(table.url, table.size_bytes) as file:
-                    group = pq.ParquetFile(file, metadata=footer, pre_buffer=True).read_row_group(place, list(columns))
+                    group = read_group(file, footer, place, columns)
                 self._group = (number, place, columns), group
             return ends[place] - self._group[1].num_rows, self._group[1]
         except (pa.ArrowException, FileNotFoundError, IndexError, KeyError) as error:

@@ -136,7 +136,7 @@ def _give_type(rows: list[dict[str, Any]], column: str) -> None:
 def _parquet_rows(url: str, where: str, texts: frozenset[str]) -> Iterator[dict[str, Any]]:
     try:
         with store.open_seekable(url) as opened, pq.ParquetFile(opened) as file:
-            for batch in file.iter_batches():
+            for batch in file.iter_batches(use_threads=False):
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise SourceError(f"{where}: cannot be read as Parquet: {error}") from error

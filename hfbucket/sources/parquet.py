@@ -209,7 +209,7 @@ def _keys(file: pq.ParquetFile) -> Callable[[int], str]:
     for name in KEY_COLUMNS:
         if name not in file.schema_arrow.names:
             continue
-        values = file.read(columns=[name])[name]
+        values = file.read(columns=[name], use_threads=False)[name]
         kind = values.type
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
             continue

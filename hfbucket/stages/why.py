@@ -223,7 +223,7 @@ class _Tables:
 
     def _column(self, file: str) -> pa.ChunkedArray:
         with open_file(self._url, file) as opened:
-            return pq.ParquetFile(opened).read(columns=["image_id"]).column("image_id")
+            return pq.ParquetFile(opened).read(columns=["image_id"], use_threads=False).column("image_id")
 
     def _placed(self, column: str, value: str) -> Placed | None:
         names = list(Placed.__dataclass_fields__)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.io.tables import read_where, write_table
+from hfbucket.io.tables import read_group, read_where, write_table
 
 ROWS = pa.table({"shard": ["a", "a", "b", None, "ü", "ü"], "number": [1, 2, 3, 4, 5, 6]})
 
@@ -53,3 +55,22 @@ def test_values_that_are_no_text_have_no_statistics_to_go_by(tmp_path: Path) -> 
 def test_a_missing_column_is_named(path: Path) -> None:
     with path.open("rb") as file, pytest.raises(pa.ArrowInvalid, match="has no column key"):
         read_where(file, "shard", "a", ["number", "key"])
+
+
+def test_a_row_group_is_read_in_one_piece_for_neighbours(tmp_path: Path) -> None:
+    noise = [os.urandom(100) for _ in range(400)]
+    table = pa.table({"first": range(400), "wide": noise, "second": [str(n) for n in range(400)], "third": range(400)})
+    write_table(tmp_path / "part.parquet", table, row_group_rows=200)
+    footer = pq.read_metadata(tmp_path / "part.parquet")
+    with Counted(tmp_path / "part.parquet") as counted:
+        found = read_group(counted, footer, 1, ["first", "second", "third"])  # type: ignore[arg-type]
+    assert found.to_pydict() == table.slice(200).select(["first", "second", "third"]).to_pydict()
+    assert counted.reads == 2  # the wide column is left out, what lies behind it comes at once
+
+
+class Counted(io.FileIO):
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        return super().read(size) or b""

@@ -70,7 +70,11 @@ def _places(export: str, table: SampleTable, rows: list[int]) -> list[dict[str, 
             stop = start + parquet.metadata.row_group(group).num_rows
             inside = [row - start for row in rows if start <= row < stop]
             if inside:
-                places += parquet.read_row_group(group, columns=list(_COLUMNS)).take(pa.array(inside)).to_pylist()
+                places += (
+                    parquet.read_row_group(group, columns=list(_COLUMNS), use_threads=False)
+                    .take(pa.array(inside))
+                    .to_pylist()
+                )
             start = stop
     return places
 

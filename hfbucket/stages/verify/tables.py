@@ -133,7 +133,7 @@ def _read(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> 
     with open_file(export, file) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
         if not parquet.schema_arrow.remove_metadata().equals(schema):
             raise ValueError(f"columns must be {', '.join(schema.names)} with their types")
-        table = parquet.read(columns=list(columns)).select(list(columns))
+        table = parquet.read(columns=list(columns), use_threads=False).select(list(columns))
         _check_statistics(parquet, table)
         return table
 
