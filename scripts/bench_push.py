@@ -24,7 +24,7 @@ from tests.factories import Sample, make_export
 from tests.hub.client import client_environment
 from tests.hub.loopback import LoopbackHub, serving
 
-PUSH = "import sys; from hfbucket.cli.main import main; sys.exit(main(['push', *sys.argv[1:], '--yes']))"
+PUSH = "import sys; from hfbucket.cli.main import console; sys.argv[1:] = ['push', *sys.argv[1:], '--yes']; console()"
 SHARD_MB = 25
 """Two buckets with shards of this size each are the smallest export."""
 

@@ -32,7 +32,7 @@ from tests.hub.history import Commit
 from tests.hub.loopback import LoopbackHub, serving
 
 REPO = "me/killed"
-PUSH = "import sys; from hfbucket.cli.main import main; sys.exit(main(['push', *sys.argv[1:], '--yes']))"
+PUSH = "import sys; from hfbucket.cli.main import console; sys.argv[1:] = ['push', *sys.argv[1:], '--yes']; console()"
 
 
 def start(hub: LoopbackHub, export: Path, home: Path, code: str, target: str) -> subprocess.Popen[str]:

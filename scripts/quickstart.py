@@ -62,7 +62,7 @@ def make_photos(folder: Path) -> None:
 def run(*command: str, environment: Mapping[str, str] | None = None) -> None:
     """Show a command, then run it."""
     print(f"\n$ {shlex.join(command)}", flush=True)
-    words = {"hfbucket": ("-c", "import sys; from hfbucket.cli.main import main; sys.exit(main())"), "python": ()}
+    words = {"hfbucket": ("-c", "from hfbucket.cli.main import console; console()"), "python": ()}
     given = (sys.executable, *words[command[0]], *command[1:])
     subprocess.run(given, check=True, env={**os.environ, **(environment or {})})
 

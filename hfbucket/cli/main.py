@@ -6,10 +6,13 @@ A command lives in `hfbucket/cli/<name>.py` as `command`, and is imported only w
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
 import traceback
+from contextlib import suppress
+from typing import NoReturn
 
 import click
 
@@ -65,6 +68,20 @@ def group() -> None:
     hfbucket push export me/my-dataset    to the Hub: complete or invisible
     hfbucket pull me/my-dataset           back into a folder, or a part of it
     """
+
+
+def console() -> NoReturn:
+    """Run the command line and end the process with its exit code.
+
+    It ends at once, without taking the interpreter apart: native threads of libraries, such as pyarrow's, may abort a
+    process while that happens (apache/arrow#45214), and work that is done would look as if it had failed.
+    """
+    code = main()
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def main(arguments: list[str] | None = None) -> int:

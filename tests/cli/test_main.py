@@ -221,3 +221,12 @@ def test_the_flags_of_a_config_give_the_config_back(
     config = Config(base=(512, 64), corners=(3, 1), strip_metadata=True, source_hash=False, shuffle=7, rare="merge")
     assert run(capsys, "plan", *config.flags("content"))[0] == 0
     assert probe["config"] == config
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["explain", "nonsense"], 2)])
+def test_the_console_ends_with_the_exit_code(arguments: list[str], code: int) -> None:
+    script = "import atexit; atexit.register(print, 'put away'); from hfbucket.cli.main import console; console()"
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
+    assert done.returncode == code
+    assert "put away" in done.stdout
+    assert ("Error" in done.stderr) == bool(code)

@@ -20,7 +20,7 @@ from tests.hub.client import client_environment
 from tests.hub.loopback import TOKEN, LoopbackHub
 
 REPO = "me/name"
-MAIN = "from hfbucket.cli.main import main; raise SystemExit(main())"
+MAIN = "from hfbucket.cli.main import console; console()"
 
 
 @pytest.fixture

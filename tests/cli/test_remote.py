@@ -17,7 +17,7 @@ from tests.hub.client import at_every_commit, client_environment
 from tests.hub.loopback import TOKEN, LoopbackHub
 
 REPO = "me/name"
-MAIN = "from hfbucket.cli.main import main; raise SystemExit(main())"
+MAIN = "from hfbucket.cli.main import console; console()"
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ for config in ("r128", "r64"):
 def test_what_is_pushed_loads_without_us(way: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     hub = request.getfixturevalue(way)
     make_export(tmp_path / "export", bases=(128, 64))
-    command = [sys.executable, "-c", "import sys; from hfbucket.cli.main import main; sys.exit(main())", "push"]
+    command = [sys.executable, "-c", "from hfbucket.cli.main import console; console()", "push"]
     for said in ("Pushed", "Unchanged"):
         hub.log.clear()
         done = subprocess.run(

@@ -45,7 +45,11 @@ def run_python(
     timeout_s: float = 100,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run code in a process that uses this Hub, with `arguments` in sys.argv[1:]; return what it printed."""
+    """Run code in a process that uses this Hub, with `arguments` in sys.argv[1:]; return what it printed.
+
+    At its end the process goes at once: pyarrow's threads may abort it while the interpreter is taken apart.
+    """
+    code += "\nimport os, sys\nsys.stdout.flush()\nos._exit(0)\n"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env={**client_environment(hub, home, token=token), **environment},

@@ -154,7 +154,7 @@ def test_a_copy_that_is_cut_off_is_none(
 def test_the_hub_gives_every_file_once_whatever_the_workers(tmp_path: Path, hub: LoopbackHub) -> None:
     files = [draw(tmp_path / "photos" / name) for name in ("a.parquet", "b.parquet")]
     hub.commit_folder("me/photos", tmp_path / "photos")
-    code = "import sys; from hfbucket.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    code = "from hfbucket.cli.main import console; console()"
     command = ["build", "hf://datasets/me/photos", "-o", str(tmp_path / "out"), "--base", "64", "--workers", "2"]
     run_python(hub, code, tmp_path / "home", *command)
     asked = [(r.path.rpartition("/")[2], r.range, r.answer_bytes) for r in hub.log.requests if r.method == "GET"]

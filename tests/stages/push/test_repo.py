@@ -27,7 +27,7 @@ from tests.hub.client import at_every_commit, client_here, run_python
 from tests.hub.faults import Kind
 from tests.hub.loopback import TOKEN, LoopbackHub
 
-COMMAND = "import sys; from hfbucket.cli.main import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "from hfbucket.cli.main import console; console()"
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_killed_at_its_changes_of_the_disk(tmp_path: Path, kind: str, image_mode
 
 def start(source: Path, export: Path, workers: int) -> subprocess.Popen[bytes]:
     words = ["--base", "128", "--base", "64", "--max-shard-samples", "3", "--workers", str(workers)]
-    script = "import sys; from hfbucket.cli.main import main; sys.exit(main())"
+    script = "from hfbucket.cli.main import console; console()"
     command = [sys.executable, "-c", script, "build", str(source), "-o", str(export), *words]
     return subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
