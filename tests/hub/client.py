@@ -80,20 +80,20 @@ def client_here(hub: LoopbackHub, home: Path, *, token: str | None = TOKEN) -> I
         "HF_HUB_DISABLE_XET": not hub.xet,
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": token is None,
     }
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        # huggingface_hub uploads by a word that its HTTP library has given up.
-        warnings.filterwarnings("ignore", message="Use 'content=", category=DeprecationWarning)
-        for module, settings in ((huggingface_hub.constants, of_hub), (datasets.config, of_datasets)):
-            for name, value in settings.items():
-                patch.setattr(module, name, value)
-        for name in ("NO_PROXY", "no_proxy"):
-            patch.setenv(name, "127.0.0.1,localhost")
-        patch.setenv("HF_TOKEN", token or "")
-        _forget_connections()
-        try:
-            yield
-        finally:
+    try:
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            # huggingface_hub uploads by a word that its HTTP library has given up.
+            warnings.filterwarnings("ignore", message="Use 'content=", category=DeprecationWarning)
+            for module, settings in ((huggingface_hub.constants, of_hub), (datasets.config, of_datasets)):
+                for name, value in settings.items():
+                    patch.setattr(module, name, value)
+            for name in ("NO_PROXY", "no_proxy"):
+                patch.setenv(name, "127.0.0.1,localhost")
+            patch.setenv("HF_TOKEN", token or "")
             _forget_connections()
+            yield
+    finally:
+        _forget_connections()
 
 
 def _forget_connections() -> None:
