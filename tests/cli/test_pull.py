@@ -19,7 +19,13 @@ from tests.hub.client import client_environment
 from tests.hub.loopback import TOKEN, LoopbackHub
 
 REPO = "me/name"
-MAIN = "from hfbucket.cli.main import console; console()"
+# A process started in a shell's background ignores SIGINT, and so would its children: here an interrupt interrupts.
+MAIN = """
+import signal
+from hfbucket.cli.main import console
+signal.signal(signal.SIGINT, signal.default_int_handler)
+console()
+"""
 
 
 @pytest.fixture
