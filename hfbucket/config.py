@@ -83,6 +83,19 @@ class Config:
     missing_caption: MissingCaption | None = content(
         None, "a sample without caption is dropped, kept empty, or an error"
     )
+    priority: tuple[str, ...] = content(
+        (), "caption variants to choose from, best first; `original` is the source's own"
+    )
+    select: Literal["first", "longest", "weighted"] = content("first", "which of an image's captions is selected")
+    weights: tuple[str, ...] = content((), "weighted: NAME=WHOLE_NUMBER of every variant")
+    caption_seed: int = content(0, "weighted: seed of the draw", low=0, high=2**63 - 1)
+    min_caption_chars: int = content(0, "captions with fewer characters are not selected", low=0)
+    where: str | None = content(None, "SQL expression over the index; images for which it is not true are left out")
+    filter: str | None = content(None, "MODULE:FUNCTION from a pandas DataFrame to a boolean mask of images to keep")
+    dedupe: Literal["none", "sha256", "pixels", "near"] = content(
+        "none", "what counts as a duplicate of an earlier image"
+    )
+    near_threshold: int = content(4, "near: bits of 64 in which duplicates may differ", low=0, high=8)
     id_column: str | None = content(None, "metadata column that gives the image_id")
     image_column: str | None = content(None, "image column of Parquet sources")
     not_jpeg: Literal["reencode", "skip"] = content("reencode", "passthrough: what becomes of files that are no JPEG")
@@ -97,6 +110,9 @@ class Config:
     duplicate_ids: Literal["error", "first"] = content("error", "two inputs with one image_id: stop, or keep the first")
     format: Literal["bucketed_shards_v2", "bucketed_shards_v1"] = content("bucketed_shards_v2", "name of the format")
 
+    captions: str | None = run(None, "caption workspace: an SQLite file with captions for the images of the sources")
+    annotations: tuple[str, ...] = run((), "file with the captions of many images: JSON, JSONL, CSV, TSV or Parquet")
+    update: bool = run(False, "append what is new in the sources to a finished export; what is there stays")
     source_type: Literal["folder", "tars", "parquet"] | None = run(None, "read sources as this kind; without it look")
     workers: int | None = run(None, "processes, 0 for this one alone; without it one per core", low=0)
     batch_size: int = run(32, "batch size the plan counts batches for", low=1)
@@ -128,7 +144,7 @@ class Config:
         for name in ("base", "corners"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} must name at least one value, got none")
-        for name in ("corners", "caption_column"):
+        for name in ("corners", "caption_column", "priority"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ConfigError(f"{name} must name every value once, got {shown(getattr(self, name))}")
         if self.expect_plan is not None and not re.fullmatch("[0-9a-f]{16}", self.expect_plan):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hfbucket.core.law.buckets import PROTO_BASE
+from hfbucket.config import Config
+from hfbucket.core.law.buckets import PROTO_BASE, SDXL
 from hfbucket.core.manifest.model import Manifest
+from hfbucket.core.settings import content_settings
 
 _PLAIN: Final = ("image_mode", "divisible", "format")
 _GROUPS: Final[dict[str, dict[str, str]]] = {
@@ -41,11 +43,15 @@ def manifest_fields(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:
-    """Return the content settings an export was built with, as `content_settings` gives them."""
+    """Return the content settings an export was built with, as `content_settings` gives them.
+
+    Settings that are newer than the export are at their defaults: they were not there to change anything.
+    """
     grouped = {
         name: getattr(manifest, field).get(key) for field, group in _GROUPS.items() for key, name in group.items()
     }
     return {
+        **content_settings(Config(), SDXL),
         **manifest.settings,
         **{name: getattr(manifest, name) for name in _PLAIN},
         **grouped,
