@@ -61,7 +61,7 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
     assert setting_names({"max-crop": 1, "rare": "drop"}, where="x.toml") == {"max_crop": 1, "rare": "drop"}
     with pytest.raises(ConfigError, match=r"x.toml: unknown setting 'max-corp'; did you mean 'max_crop'\?"):
         setting_names({"max-corp": 1}, where="x.toml")
-    with pytest.raises(ConfigError, match="known settings are base, batch_size"):
+    with pytest.raises(ConfigError, match="known settings are annotations, base, batch_size"):
         setting_names({"zzz": 1}, where="x.toml")
     with pytest.raises(ConfigError, match="'max_crop' is given twice"):
         setting_names({"max-crop": 1, "max_crop": 1}, where="x.toml")
