@@ -26,6 +26,7 @@ def dissolve_rare(
     rare: str,
     metric: str,
     max_crop: Fraction,
+    standing_images: Int64s | None = None,
 ) -> Int16s:
     """Return the bucket of every size once no bucket holds fewer than `min_bucket` images, -1 for what found none.
 
@@ -37,12 +38,13 @@ def dissolve_rare(
         bucket: int16[n], the bucket of every distinct size, -1 for none.
         images: int64[n], images of every size that are still eligible.
         rare: "keep" changes nothing.
+        standing_images: int64[buckets], images that every bucket holds already; they count and stay where they are.
     """
     result = bucket.copy()
     if rare == "keep":
         return result
     standing = list(range(len(buckets)))
-    counts = np.zeros(len(buckets), dtype=np.int64)
+    counts = np.zeros(len(buckets), dtype=np.int64) if standing_images is None else standing_images.copy()
     np.add.at(counts, bucket[bucket >= 0], images[bucket >= 0])
     while standing:
         smallest = min(standing, key=lambda number: (counts[number], -number))

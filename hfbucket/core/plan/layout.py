@@ -43,10 +43,16 @@ def lay_out(
     config: Config,
     *,
     plan_id: str,
+    first_shard: Int64s,
 ) -> Plan:
-    """Return the plan of rows whose outcome and bucket are decided."""
+    """Return the plan of rows whose outcome and bucket are decided.
+
+    Args:
+        first_shard: int64[buckets], the number of the first shard of every bucket.
+    """
     planned = _planned_bytes(rows, kept, buckets, config)
     shard, position = _pack(rows, kept, planned, config)
+    shard += first_shard[kept.bucket[kept.size]].astype(np.int32)
     resized_w, resized_h, left, top = _geometry(rows, kept, buckets, config)
 
     def spread(values: npt.NDArray[_Scalar], elsewhere: int) -> npt.NDArray[_Scalar]:

@@ -16,24 +16,37 @@ from hfbucket.core.outcomes import CODE, EXPORTED
 from hfbucket.core.plan.layout import Kept, lay_out
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.rows import Rows
+from hfbucket.core.plan.standing import Standing
 
 
-def plan_rows(rows: Rows, buckets: Sequence[Bucket], config: Config, *, plan_id: str = "") -> Plan:
+def plan_rows(
+    rows: Rows,
+    buckets: Sequence[Bucket],
+    config: Config,
+    *,
+    plan_id: str = "",
+    standing: Standing | None = None,
+) -> Plan:
     """Return the plan of the rows; the same whatever machine computes it.
 
     Reasons to leave a row out apply in the order of FORMAT section 6; the first one counts.
 
     Args:
         buckets: every bucket of the settings, as `scaled_buckets` orders them.
+        standing: what an export holds already: those rows get no place, the others come after what is there.
     """
     outcome = rows.outcome.copy()
     if config.missing_caption in (None, "drop"):
         outcome[(outcome == EXPORTED) & (rows.caption_index < 0)] = CODE["skipped_no_caption"]
-    eligible = np.flatnonzero(outcome == EXPORTED)
+    planned = np.ones(len(outcome), dtype=bool)
+    if standing is not None:
+        outcome = np.where(standing.apart, standing.outcome, outcome)
+        planned = ~standing.apart
+    eligible = np.flatnonzero((outcome == EXPORTED) & planned)
     sizes = distinct_sizes(rows.width[eligible], rows.height[eligible])
     first = assign(sizes.width, sizes.height, buckets, metric=config.metric, max_crop=config.max_crop)
     outcome[eligible] = first.outcome[sizes.of_image]
-    again, _ = repeats(rows.words, np.flatnonzero(outcome == EXPORTED))
+    again, _ = repeats(rows.words, np.flatnonzero((outcome == EXPORTED) & planned))
     outcome[again] = CODE["duplicates_removed"]
 
     stays = outcome[eligible] == EXPORTED
@@ -41,12 +54,14 @@ def plan_rows(rows: Rows, buckets: Sequence[Bucket], config: Config, *, plan_id:
     bucket = dissolve_rare(
         first.bucket, images, sizes.width, sizes.height, buckets,
         min_bucket=config.min_bucket, rare=config.rare, metric=config.metric, max_crop=config.max_crop,
+        standing_images=None if standing is None else standing.images,
     )  # fmt: skip
     homeless = stays & (bucket[sizes.of_image] < 0)
     outcome[eligible[homeless]] = CODE["skipped_rare_bucket"]
     stays &= ~homeless
     kept = Kept(rows=eligible[stays], size=sizes.of_image[stays], sizes=sizes, bucket=bucket)
-    return lay_out(rows, kept, outcome, tuple(buckets), config, plan_id=plan_id)
+    first_shard = np.zeros(len(buckets), dtype=np.int64) if standing is None else standing.next_shard
+    return lay_out(rows, kept, outcome, tuple(buckets), config, plan_id=plan_id, first_shard=first_shard)
 
 
 def repeats(words: Words, rows: Int64s | None = None) -> tuple[Int64s, Int64s]:

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hfbucket.core.law.buckets import Bucket
-from hfbucket.core.outcomes import EXPORTED
 
 ENCODE_BUCKET: Final = 0
 """Resize, crop and encode to the bucket's size."""
@@ -28,7 +27,8 @@ Int64s = npt.NDArray[np.int64]
 class Plan:
     """What becomes of every index row. All arrays are over index rows in source order, pixels and bytes.
 
-    Rows that are left out have bucket, shard and position -1 and zeros elsewhere.
+    Rows that are left out, and those that an export holds already, have bucket, shard and position -1 and zeros
+    elsewhere.
     """
 
     #: Every bucket of the settings, with or without images: bases largest first, inside a base in table order.
@@ -55,7 +55,7 @@ class Plan:
 
     def shard_rows(self) -> Iterator[tuple[int, int, Int64s]]:
         """Return (bucket, shard, index rows in member order) of every shard, by bucket, then shard."""
-        rows = np.flatnonzero(self.outcome == EXPORTED)
+        rows = np.flatnonzero(self.shard >= 0)
         bucket, shard = self.bucket[rows], self.shard[rows]
         shards_per_bucket = np.zeros(len(self.buckets), dtype=np.int64)
         np.maximum.at(shards_per_bucket, bucket, shard.astype(np.int64) + 1)
@@ -65,6 +65,6 @@ class Plan:
         starts = np.concatenate(([0], np.cumsum(np.bincount(through, minlength=int(first_shard[-1])))))
         members = np.empty(len(rows), dtype=np.int64)
         members[starts[through] + self.position[rows]] = rows
-        for number in range(int(first_shard[-1])):
+        for number in np.flatnonzero(np.diff(starts)).tolist():  # shards that stand already have no rows here
             at = int(np.searchsorted(first_shard, number, side="right")) - 1
             yield at, number - int(first_shard[at]), members[starts[number] : starts[number + 1]]
