@@ -8,6 +8,7 @@
     ├── BuildError                          a build that cannot start, go on or finish
     │   ├── TooManyFailuresError            more undecodable images than allowed
     │   └── PlanMismatchError               the plan is not the one that was expected
+    ├── WorkspaceError                      a caption workspace that cannot be opened, read or written
     ├── VerifyError                         an export that breaks its promises
     ├── PushError                           a push that cannot start, go on or finish
     ├── PullError                           a pull that cannot start, go on or finish
@@ -66,6 +67,10 @@ class PlanMismatchError(BuildError):
     """The plan differs from `--expect-plan`, or the settings from those of the existing export."""
 
     exit_code = 2
+
+
+class WorkspaceError(HfBucketError):
+    """A caption workspace cannot be opened, read or written; what was committed to it stays."""
 
 
 class VerifyError(HfBucketError):

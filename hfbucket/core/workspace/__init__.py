@@ -1,0 +1,1 @@
+"""The caption workspace, the pure part of it."""
