@@ -7,6 +7,7 @@ from typing import NoReturn
 import numpy as np
 
 from hfbucket.config import Config
+from hfbucket.core.duplicates.exact import repeats
 from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.law.buckets import SDXL, Protos, parse_protos, scaled_buckets
@@ -14,7 +15,7 @@ from hfbucket.core.law.geometry import Int64s
 from hfbucket.core.law.sizes import distinct_sizes
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan import figures
-from hfbucket.core.plan.make import plan_rows, repeats
+from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.rows import COLUMNS, Rows
 from hfbucket.core.settings import content_settings

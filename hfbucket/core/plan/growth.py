@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbucket.core.duplicates.exact import repeats
 from hfbucket.core.law.geometry import Words
 from hfbucket.core.outcomes import CODE, EXPORTED
-from hfbucket.core.plan.make import repeats
 from hfbucket.core.plan.rows import Rows
 from hfbucket.core.plan.standing import Standing
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hfbucket.config import Config
+from hfbucket.core.duplicates.exact import repeats
 from hfbucket.core.law.assign import assign
 from hfbucket.core.law.buckets import Bucket
-from hfbucket.core.law.geometry import Int64s, Words
 from hfbucket.core.law.rare import dissolve_rare
 from hfbucket.core.law.sizes import distinct_sizes
 from hfbucket.core.outcomes import CODE, EXPORTED
@@ -62,29 +62,3 @@ def plan_rows(
     kept = Kept(rows=eligible[stays], size=sizes.of_image[stays], sizes=sizes, bucket=bucket)
     first_shard = np.zeros(len(buckets), dtype=np.int64) if standing is None else standing.next_shard
     return lay_out(rows, kept, outcome, tuple(buckets), config, plan_id=plan_id, first_shard=first_shard)
-
-
-def repeats(words: Words, rows: Int64s | None = None) -> tuple[Int64s, Int64s]:
-    """Return the rows whose image_id stands in an earlier row, ascending, and for each the first row that has it.
-
-    An image_id is known by its key, the first 16 bytes of its digest, which must be unique in an export.
-
-    Args:
-        words: uint64[n, >= 2], digests as big-endian words.
-        rows: int64[rows] ascending: only these are looked at; without it all.
-    """
-    rows = np.arange(len(words)) if rows is None else rows
-    heads = words[rows, 0]
-    ordered = np.sort(heads)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if len(twice) == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    # Few heads stand twice; only those rows are sorted by their whole key.
-    suspects = rows[twice[np.minimum(np.searchsorted(twice, heads), len(twice) - 1)] == heads]
-    suspects = suspects[np.lexsort((words[suspects, 1], words[suspects, 0]))]  # stable: equal keys in source order
-    keys = words[suspects, :2]
-    is_first = np.concatenate(([True], (keys[1:] != keys[:-1]).any(axis=1)))
-    first = suspects[is_first][np.cumsum(is_first) - 1]
-    again = np.flatnonzero(~is_first)
-    again = again[np.argsort(suspects[again])]
-    return suspects[again], first[again]

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from hfbucket.config import Config
+from hfbucket.core.duplicates.exact import repeats
 from hfbucket.core.keys import digest_of
 from hfbucket.core.law.buckets import SDXL, scaled_buckets
 from hfbucket.core.law.geometry import geometry
 from hfbucket.core.outcomes import OUTCOMES
-from hfbucket.core.plan.make import plan_rows, repeats
+from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import ENCODE_FULL, ENCODE_NONE, Plan
 from tests.index_tables import planning_rows, row
 
