@@ -9,6 +9,7 @@
     │   ├── TooManyFailuresError            more undecodable images than allowed
     │   └── PlanMismatchError               the plan is not the one that was expected
     ├── WorkspaceError                      a caption workspace that cannot be opened, read or written
+    ├── ChangeError                         a finished export that cannot be changed
     ├── VerifyError                         an export that breaks its promises
     ├── PushError                           a push that cannot start, go on or finish
     ├── PullError                           a pull that cannot start, go on or finish
@@ -71,6 +72,10 @@ class PlanMismatchError(BuildError):
 
 class WorkspaceError(HfBucketError):
     """A caption workspace cannot be opened, read or written; what was committed to it stays."""
+
+
+class ChangeError(HfBucketError):
+    """A finished export cannot be changed as asked; it stays as it was, or the same command ends the change."""
 
 
 class VerifyError(HfBucketError):

@@ -13,6 +13,7 @@ from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import FormatError
 from hfbucket.io.hub import read as hub_read
 from hfbucket.io.hub.file import hub_file
+from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import LARGEST_BYTES, parse_manifest, within_limit
 
 
@@ -55,9 +56,10 @@ class Access:
         """Return the manifest at a path or URL; that of a dataset repository goes through the client's cache.
 
         Raises:
-            FormatError: there is none, or it breaks the format.
+            FormatError: there is none, it breaks the format, or its export was left in the middle of a change.
             SourceError: the Hub does not give it.
         """
+        refuse_unfinished(url)
         at_hub = hub_file(url)
         try:
             if at_hub is None or at_hub.is_bucket:

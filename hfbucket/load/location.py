@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from hfbucket.core.keys import MANIFEST
 from hfbucket.errors import ConfigError, FormatError, SourceError
+from hfbucket.io.journal import refuse_unfinished
 
 _HUB_DATASET = re.compile(
     r"hf://datasets/(?P<repo_id>[^/@]+/[^/@]+)(?:@(?P<revision>refs/(?:pr|convert)/[^/]+|[^/]+))?(?P<rest>/.*)?"
@@ -38,7 +39,7 @@ def locate(
     Raises:
         ConfigError: `revision` is given for what has none.
         SourceError: nothing is found there.
-        FormatError: a repository has no manifest.
+        FormatError: a repository has no manifest, or a change of the folder was interrupted half-way.
     """
     path = os.fspath(path_or_repo).removesuffix(MANIFEST).rstrip("/") or "/"
     match = _HUB_DATASET.fullmatch(path)
@@ -79,4 +80,5 @@ def _one(in_path: str | None, given: str | None) -> str | None:
 def _without_revision(url: str, revision: str | None) -> Location:
     if revision is not None:
         raise ConfigError(f"revision is for dataset repositories on the Hub, got {revision!r} for {url}")
+    refuse_unfinished(url)
     return Location(url=url)

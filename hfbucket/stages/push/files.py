@@ -13,6 +13,7 @@ from hfbucket.core.manifest.plain import is_ours
 from hfbucket.core.transfer.push import PushFile
 from hfbucket.core.transfer.target import TargetName
 from hfbucket.errors import ConfigError, PushError
+from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.push_stores import sha256_of
 from hfbucket.io.samples_card import render_samples_card
@@ -28,12 +29,13 @@ def local_export(export: str | os.PathLike[str]) -> tuple[Path, Manifest]:
 
     Raises:
         PushError: it is not on this machine, or another tool wrote it.
-        FormatError: there is no finished export.
+        FormatError: there is no finished export, or it was left in the middle of a change.
     """
     url = os.fspath(export)
     if not is_local(url):
         raise PushError(f"{url}: what is pushed must lie on this machine; pull it first")
     folder = Path(local_path(url))
+    refuse_unfinished(folder)
     manifest = read_manifest(folder)
     if not is_ours(manifest):
         raise PushError(f"{folder}: was written by another tool; push it with that one, or build it with hfbucket")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,22 +27,21 @@ from hfbucket.io.atomic import remove_temporaries, write_bytes
 from hfbucket.io.cards import read_templates, read_words
 from hfbucket.io.clock import created
 from hfbucket.io.index_files import Index
-from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.io.store import is_local, local_path
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
-from hfbucket.stages.rounds import GO_ON, failure_of, run_rounds
+from hfbucket.stages.rounds import run_rounds
 from hfbucket.stages.write.finish import Built, finish
+from hfbucket.stages.write.forward import settle_first
 from hfbucket.stages.write.places import check_apart, check_settings, clear, retire, written_folders
 from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.spool import spool_units
 from hfbucket.stages.write.tasks import Job, ShardTask, make_job, write_tasks
-from hfbucket.stages.write.work import Work, work_of
+from hfbucket.stages.write.work import Work, clear_errors, only_one, work_of
 
-_LOCK_WAIT_S: Final = 5.0
 _SHOWN: Final = 3
 
 
@@ -74,13 +72,14 @@ def build(
     work = work_of(export, config.work_dir)
     words, templates = read_words(config), read_templates(config)
     settings = content_settings(config, read_protos(config))
+    settle_first(export, on_event=on_event)
     check_settings(export, work, settings, overwrite=config.overwrite)
     index = build_index(
         sources, config, on_event=on_event, copies=work.copies, check=lambda specs: check_apart(specs, export, work)
     )
     plan = make_plan(index, config, on_event=on_event)
     _check_plan(index, plan, config)
-    with _clear_errors(), _only_build(work):
+    with clear_errors(), only_one(work):
         if check_settings(export, work, settings, overwrite=config.overwrite):
             clear(export, work)
         export.mkdir(parents=True, exist_ok=True)
@@ -108,6 +107,7 @@ def _build(
     # Words that a card was given since stay, unless this call gives others.
     card = {"words": asdict(words), "templates": templates}
     key = sha256_of({"plan": plan.plan_id, "tasks": [[t.file, t.task_sha256] for t in tasks], **card})
+    _forget_changed(export, work)
     pending = [task for task in tasks if _receipt(task) is None]
     if not pending and (done := _finished(export, work, key)) is not None:
         on_event(Notice(level="info", text=f"{export} is complete already; nothing was written"))
@@ -218,6 +218,18 @@ def _check_written(
     _check_failures(before + len(rejected), index.rows, rejected[:_SHOWN], config)
 
 
+def _forget_changed(export: Path, work: Work) -> None:
+    """Delete the receipts of an export that is not any more what they were written for.
+
+    A change of the export knows the work folder beside it, and drops what no longer holds there; this is for others.
+    """
+    if not work.finished.exists() or not (export / MANIFEST).exists():
+        return
+    if json.loads(work.finished.read_bytes())["content_sha256"] != read_manifest(export).content_sha256:
+        shutil.rmtree(work.receipts, ignore_errors=True)
+        work.finished.unlink()
+
+
 def _forget_others(work: Work, tasks: Sequence[ShardTask]) -> None:
     """Delete receipts of shards that the plan has no more; finishing deletes the shards themselves."""
     known = {receipt_file(work.receipts, task.file) for task in tasks}
@@ -236,29 +248,3 @@ def _finished(export: Path, work: Work, key: str) -> Manifest | None:
     whole = all(path.exists() and path.stat().st_size == size_bytes for path, size_bytes in tables)
     same = stated == {"key": key, "content_sha256": manifest.content_sha256}
     return manifest if same and whole and any((export / "ledger").glob("part-*.parquet")) else None
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Put what the disk says into words, where no task did.
-
-    Raises:
-        BuildError: the disk is full, permission denied, and so on.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise BuildError(f"{failure_of(None, error).reason}; {GO_ON}") from error
-
-
-@contextmanager
-def _only_build(work: Work) -> Iterator[None]:
-    """Hold the work folder.
-
-    Raises:
-        BuildError: another build does.
-    """
-    with locked(work.lock, wait_s=_LOCK_WAIT_S) as held:
-        if not held:
-            raise BuildError(f"another build is at work in {work.folder}; wait for it, or end it")
-        yield

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from hfbucket.errors import BuildError
+from hfbucket.io.journal import CHANGE, JOURNAL, work_folder
+from hfbucket.io.locks import locked
+from hfbucket.stages.rounds import GO_ON, failure_of
+
+_LOCK_WAIT_S: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +64,16 @@ class Work:
         return self.folder / "previous-manifest.json"
 
     @property
+    def journal(self) -> Path:
+        """The change of the finished export whose files are taking their places."""
+        return self.folder / JOURNAL
+
+    @property
+    def change(self) -> Path:
+        """What a change of the finished export writes aside."""
+        return self.folder / CHANGE
+
+    @property
     def finished(self) -> Path:
         """What the last finished build was made of."""
         return self.folder / "finished.json"
@@ -61,4 +81,30 @@ class Work:
 
 def work_of(export: Path, work_dir: str | None) -> Work:
     """Return the work folder of an export."""
-    return Work(folder=Path(os.path.abspath(work_dir)) if work_dir else export.with_name(export.name + ".work"))
+    return Work(folder=Path(os.path.abspath(work_dir)) if work_dir else work_folder(export))
+
+
+@contextmanager
+def only_one(work: Work) -> Iterator[None]:
+    """Hold the work folder.
+
+    Raises:
+        BuildError: another build or change does.
+    """
+    with locked(work.lock, wait_s=_LOCK_WAIT_S) as held:
+        if not held:
+            raise BuildError(f"another build is at work in {work.folder}; wait for it, or end it")
+        yield
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Put what the disk says into words, where no task did.
+
+    Raises:
+        BuildError: the disk is full, permission denied, and so on.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BuildError(f"{failure_of(None, error).reason}; {GO_ON}") from error

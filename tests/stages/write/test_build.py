@@ -282,7 +282,7 @@ def test_an_export_made_elsewhere_is_not_touched(photos: Path, tmp_path: Path) -
 
 
 def test_one_build_at_a_time(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hfbucket.stages.write.build._LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr("hfbucket.stages.write.work._LOCK_WAIT_S", 0.0)
     with locked(tmp_path / "out.work" / "lock", wait_s=0) as held:
         assert held
         with pytest.raises(BuildError, match="another build is at work"):

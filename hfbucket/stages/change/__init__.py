@@ -1,0 +1,1 @@
+"""Changing a finished export: everything new is written aside, then a journal, then the files take their places."""
