@@ -92,7 +92,7 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
             buckets=self.config.buckets,
         )
         columns = check_columns(self.config.columns)
-        if not dl_manager.is_streaming and not all(_in_tables(ref, columns) for ref in refs):
+        if not dl_manager.is_streaming and ("image" in columns or any(ref.row is None for ref in refs)):
             here = self._access().here
             urls = dl_manager.download([here(ref.url) for ref in refs])
             refs = [replace(ref, url=url) for ref, url in zip(refs, urls, strict=True)]
@@ -115,8 +115,8 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         if self._tables is None:
             self._tables = SampleTables(tables, access.open_ranges)
         for number, shard in enumerate(shards):
-            if _in_tables(shard, columns):
-                examples = self._tables.read_examples(shard, columns)
+            if self._tables.serve(shard, columns):
+                examples = self._tables.read_examples(shard, columns, crop=crop)
             else:
                 examples = read_examples(shard, access.open_run, columns=columns, crop=crop)
             for position, example in enumerate(examples):
@@ -155,11 +155,6 @@ class BucketedShards(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _access(self) -> Access:
         return Access(token=self.token, storage_options=self.storage_options)
-
-
-def _in_tables(ref: ShardRef, columns: tuple[str, ...]) -> bool:
-    """Return whether a shard need not be read: it is remote, and the sample tables have all that is asked for."""
-    return "://" in ref.url and ref.row is not None and "image" not in columns
 
 
 def _max_pixels(manifest: Manifest) -> int | None:

@@ -14,9 +14,11 @@ from datasets.features.features import register_feature
 from hfbucket.config import Config
 from hfbucket.core.law.geometry import Geometry
 from hfbucket.errors import SampleError
-from hfbucket.load.samples import GEOMETRY
+from hfbucket.load.samples import GEOMETRY, JsonText
 
 _WHOLE: Final = dict.fromkeys(GEOMETRY)
+_WHOLE_KEYS: Final = {"bytes", "path"}
+_CROPPED_KEYS: Final = {*_WHOLE_KEYS, *GEOMETRY}
 
 
 @dataclass
@@ -82,6 +84,53 @@ class CroppedImage(datasets.Image):  # type: ignore[misc]  # datasets is untyped
         return pa.StructArray.from_arrays(arrays, fields=list(self.pa_type), mask=image.is_null())
 
 
+class LoadedFeatures(datasets.Features):  # type: ignore[misc]
+    """Features that take examples as they are whose values have the form already that encoding would give them.
+
+    All that a loader reads has it, and looking for arrays, images and nested values in it is most of what streaming
+    costs otherwise. Any other example is encoded as ever.
+    """
+
+    def __reduce__(self) -> tuple[type[LoadedFeatures], tuple[dict[str, Any]]]:
+        """Return what a copy is made of; `datasets.Features` names itself here."""
+        return (LoadedFeatures, (dict(self),))
+
+    def encode_example(self, example: dict[str, Any]) -> dict[str, Any]:
+        """Return the example as it is stored."""
+        if len(example) == len(self):
+            for name, feature in self.items():
+                if name not in example or not _is_stored(feature, example[name]):
+                    break
+            else:
+                return example
+        encoded: dict[str, Any] = super().encode_example(example)
+        return encoded
+
+    def decode_example(
+        self, example: dict[str, Any], token_per_repo_id: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the example with its images, and what else is stored in another form, decoded."""
+        stored = {name: value for name, value in example.items() if self._column_requires_decoding.get(name)}
+        decoded: dict[str, Any] = super().decode_example(stored, token_per_repo_id)
+        return example | decoded
+
+
+_PYTHON_TYPE: Final = {"string": str, "int32": int}
+
+
+def _is_stored(feature: object, value: object) -> bool:
+    """Return whether a value is what encoding it for this feature would give."""
+    kind = type(feature)
+    if kind is datasets.Value:
+        return value is None or type(value) is _PYTHON_TYPE.get(feature.dtype)  # type: ignore[attr-defined]
+    if kind is datasets.Json:
+        return type(value) is JsonText
+    if kind is datasets.Image or kind is CroppedImage:
+        keys = _WHOLE_KEYS if kind is datasets.Image else _CROPPED_KEYS
+        return type(value) is dict and type(value.get("bytes")) is bytes and value.keys() == keys
+    return False
+
+
 def features_of(
     columns: Sequence[str], *, crop: bool, decode: bool, max_pixels: int | None = None
 ) -> datasets.Features:
@@ -96,7 +145,7 @@ def features_of(
     image = CroppedImage(decode=decode, **limit) if crop else datasets.Image(decode=decode)
     types = {"image": image, "meta": datasets.Json()}
     texts = {"caption", "key", "image_id", "bucket_id", "caption_variant"}
-    return datasets.Features(
+    return LoadedFeatures(
         {name: types.get(name) or datasets.Value("string" if name in texts else "int32") for name in columns}
     )
 

@@ -46,6 +46,12 @@ _FROM_JSON: Final = {
 """Column to the key of the sample's json member (FORMAT section 7)."""
 
 
+class JsonText(str):
+    """Text that is known to be JSON, and needs no check before it is stored in a `datasets.Json` column."""
+
+    __slots__ = ()
+
+
 def check_columns(columns: Sequence[str] | None) -> tuple[str, ...]:
     """Return the columns to load, in the order asked for; all without `columns`.
 
@@ -91,7 +97,8 @@ def read_examples(
             if "key" in example:
                 example["key"] = raw.key
             if with_meta:
-                example["meta"] = json.dumps(metadata.get("meta") or {}, ensure_ascii=False, separators=(",", ":"))
+                meta = json.dumps(metadata.get("meta") or {}, ensure_ascii=False, separators=(",", ":"))
+                example["meta"] = JsonText(meta)
         except (ValueError, LookupError) as error:
             raise FormatError(str(error), where=f"{ref.file}, sample {raw.key}") from error
         yield example

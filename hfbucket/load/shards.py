@@ -57,16 +57,30 @@ def read_samples(ref: ShardRef, open_remote: OpenRemote, *, image: bool = True) 
 
 
 def _open(ref: ShardRef, open_remote: OpenRemote) -> BinaryIO:
-    try:
-        if "://" in ref.url:
+    if "://" in ref.url:
+        try:
             return open_remote(ref.url, ref.start)
-        file = open(ref.url, "rb")  # noqa: SIM115 (the caller closes it)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise FormatError(
-            f"no such file at {ref.url}; the export is not complete, fetch it again", where=ref.file
-        ) from error
+        except FileNotFoundError as error:
+            raise _absent(ref) from error
+    file = opened(ref)
     file.seek(ref.start)
     return file
+
+
+def opened(ref: ShardRef) -> BinaryIO:
+    """Return a shard that is a file of this machine, opened.
+
+    Raises:
+        FormatError: it is not there.
+    """
+    try:
+        return open(ref.url, "rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _absent(ref) from error
+
+
+def _absent(ref: ShardRef) -> FormatError:
+    return FormatError(f"no such file at {ref.url}; the export is not complete, fetch it again", where=ref.file)
 
 
 def _members(file: BinaryIO, ref: ShardRef, image: bool) -> Iterator[tuple[str, bytes]]:
@@ -75,7 +89,7 @@ def _members(file: BinaryIO, ref: ShardRef, image: bool) -> Iterator[tuple[str, 
     while position != ref.stop:
         block = read(BLOCK)
         if len(block) < BLOCK:
-            raise _broken_off(ref, position + len(block))
+            raise broken_off(ref, position + len(block))
         if block[0] == 0:
             return
         if block[100:124] != _BEFORE_SIZE or block[156:] != _AFTER_CHECKSUM:
@@ -86,7 +100,7 @@ def _members(file: BinaryIO, ref: ShardRef, image: bool) -> Iterator[tuple[str, 
         if image or name.rpartition(".")[2] not in IMAGE:
             data = read(size)
             if len(data) < size:
-                raise _broken_off(ref, position + BLOCK + len(data))
+                raise broken_off(ref, position + BLOCK + len(data))
             read(padded - size)
         else:
             data = b""
@@ -171,7 +185,8 @@ def _grouped(members: Iterator[tuple[str, bytes]]) -> Iterator[RawSample]:
         yield RawSample(key, sample)
 
 
-def _broken_off(ref: ShardRef, position: int) -> FormatError:
+def broken_off(ref: ShardRef, position: int) -> FormatError:
+    """Return the error of a shard that ends at a byte where more must follow."""
     return FormatError(
         "the shard ends before its archive does; fetch it again, or run `hfbucket verify` on the export",
         where=f"{ref.file}, byte {position}",

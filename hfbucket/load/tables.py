@@ -1,15 +1,19 @@
-"""Samples without their images, from the sample tables: what a remote export's columns cost where no image is asked.
+"""Samples from the sample tables: all but the image, and the image from where its row says that it lies in the shard.
 
-The tables are sorted by shard and offset, and the manifest says how many samples each shard and each table has. So the
-rows of a shard are known before a table is opened, and only the row groups and columns that hold them are fetched.
+A shard that is a file here is read so: no header is searched and no JSON parsed. Of a remote one only columns without
+the image are, for a shard is one request and each image in it would be another. The tables are sorted by shard and
+offset, and the manifest says how many samples each shard and each table has. So the rows of a shard are known before a
+table is opened, and only the row groups and columns that hold them are fetched.
 """
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
@@ -18,7 +22,10 @@ import pyarrow.parquet as pq
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import FormatError
 from hfbucket.io.tables import read_group
+from hfbucket.io.ustar import BLOCK
 from hfbucket.load.plan import ShardRef
+from hfbucket.load.samples import GEOMETRY, JsonText
+from hfbucket.load.shards import broken_off, opened
 
 OpenRanges = Callable[[str, int], BinaryIO]
 """Opens a URL of known size in bytes to be read at any place."""
@@ -37,6 +44,9 @@ _COLUMNS: Final = {
     "meta": "meta",
 }
 """Column of a loader to the column of the tables; the others are the same for a whole shard."""
+
+_PLACE: Final = ("key", "jpg_offset", "jpg_size")
+_CROP: Final = GEOMETRY[:4]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,27 +76,40 @@ class SampleTables:
         self._tables, self._open = tables, open_ranges
         self._ends = list(accumulate(table.rows for table in tables))
         self._footers: dict[int, pq.FileMetaData] = {}
+        self._local: bool | None = None
         self._group: tuple[tuple[int, int, tuple[str, ...]], pa.Table] | None = None
 
-    def read_examples(self, ref: ShardRef, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield what `samples.read_examples` yields for columns without the image.
+    def serve(self, ref: ShardRef, columns: Sequence[str]) -> bool:
+        """Return whether samples of a shard can be read here, and better than from the shard alone."""
+        if ref.row is None or not self._tables:
+            return False
+        return "image" not in columns if "://" in ref.url else self._are_here()
+
+    def read_examples(self, ref: ShardRef, columns: Sequence[str], *, crop: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield what `samples.read_examples` yields; images of local shards only.
 
         Raises:
-            FormatError: the tables do not hold the shard's samples where they have to be.
+            FormatError: the tables do not hold the shard's samples where they have to be, or say of an image where it
+                is not.
         """
         if ref.row is None or ref.count is None:
             raise FormatError("the manifest does not say where its rows are", where=ref.file)
-        wanted = tuple(_COLUMNS[name] for name in columns if name in _COLUMNS)
-        fixed = {"bucket_id": ref.bucket_id, "width": ref.width_px, "height": ref.height_px}
-        template: dict[str, Any] = {name: fixed.get(name) for name in columns}
-        for rows in self._rows(ref, ref.row, ref.row + ref.count, wanted):
-            for row in rows.to_pylist():
-                example = template | {name: row[_COLUMNS[name]] for name in columns if name in _COLUMNS}
-                if "caption" in example:
-                    example["caption"] = example["caption"] or ""  # as the shard has it: a text, maybe none
-                if "meta" in example:
-                    example["meta"] = example["meta"] or "{}"
-                yield example
+        wanted = [_COLUMNS[name] for name in columns if name in _COLUMNS]
+        with_image = "image" in columns
+        if with_image:
+            wanted += [name for name in (*_PLACE, *(_CROP if crop else ())) if name not in wanted]
+        with opened(ref) if with_image else nullcontext() as file:
+            for rows in self._rows(ref, ref.row, ref.row + ref.count, tuple(wanted)):
+                values = {name: rows[name].to_pylist() for name in wanted}
+                taken = [_values(name, ref, values, rows.num_rows, file, crop) for name in columns]
+                for example in zip(*taken, strict=True):
+                    yield dict(zip(columns, example, strict=True))
+
+    def _are_here(self) -> bool:
+        """Return whether every table is a file of this machine."""
+        if self._local is None:
+            self._local = all("://" not in table.url and os.path.exists(table.url) for table in self._tables)
+        return self._local
 
     def _rows(self, ref: ShardRef, start: int, stop: int, columns: tuple[str, ...]) -> Iterator[pa.Table]:
         """Yield the rows of a shard, piece by piece where they lie in more than one row group."""
@@ -125,3 +148,43 @@ class SampleTables:
             with self._open(self._tables[number].url, self._tables[number].size_bytes) as file:
                 self._footers[number] = pq.read_metadata(file)
         return self._footers[number]
+
+
+def _values(
+    name: str, ref: ShardRef, rows: Mapping[str, list[Any]], count: int, file: BinaryIO | None, crop: bool
+) -> Iterable[Any]:
+    """Return the values of a loader's column for some rows of the tables."""
+    fixed = {"bucket_id": ref.bucket_id, "width": ref.width_px, "height": ref.height_px}
+    if name in fixed:
+        return repeat(fixed[name], count)
+    if name == "image":
+        assert file is not None
+        return _images(file, ref, rows, crop)
+    values = rows[_COLUMNS[name]]
+    if name == "caption":
+        return [caption or "" for caption in values]  # as the shard has it: a text, maybe none
+    if name == "meta":
+        return [JsonText(meta or "{}") for meta in values]
+    return values
+
+
+def _images(file: BinaryIO, ref: ShardRef, rows: Mapping[str, list[Any]], crop: bool) -> Iterator[dict[str, Any]]:
+    """Yield the storage of the images; every one is read together with the header that has its key and size."""
+    number = file.fileno()
+    places = zip(rows["key"], rows["jpg_offset"], rows["jpg_size"], strict=True)
+    crops = zip(*(rows[name] for name in _CROP), strict=True) if crop else repeat(())
+    for (key, offset, size), box in zip(places, crops, strict=False):
+        data = os.pread(number, BLOCK + size, offset - BLOCK) if offset >= BLOCK and size >= 0 else b""
+        if not data.startswith(b"%s.jpg\0" % key.encode()) or data[124:136] != b"%011o\0" % size:
+            raise FormatError(
+                f"the sample tables say that image {key} of {size} bytes lies at byte {offset}, and it does not; run "
+                "`hfbucket verify` on the export",
+                where=ref.file,
+            )
+        if len(data) < BLOCK + size:
+            raise broken_off(ref, offset - BLOCK + len(data))
+        if crop:
+            numbers = dict(zip(_CROP, box, strict=True))
+            yield {"bytes": data[BLOCK:], "path": f"{key}.jpg", **numbers, "w": ref.width_px, "h": ref.height_px}
+        else:
+            yield {"bytes": data[BLOCK:], "path": None}

@@ -20,8 +20,8 @@ from hfbucket.core.law.geometry import Geometry, geometry
 from hfbucket.errors import SampleError
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.encode import fit
-from hfbucket.load.features import CroppedImage, features_of
-from hfbucket.load.samples import COLUMNS, GEOMETRY
+from hfbucket.load.features import CroppedImage, LoadedFeatures, features_of
+from hfbucket.load.samples import COLUMNS, GEOMETRY, JsonText
 
 
 def source(number: int, mode: str = "RGB", **save: Any) -> bytes:
@@ -181,3 +181,33 @@ def test_features_say_what_the_columns_are() -> None:
     assert cropped == {"image": CroppedImage(decode=False, max_pixels=9)}
     assert datasets.Features.from_dict(cropped.to_dict()) == cropped
     assert datasets.Features._from_yaml_list(cropped._to_yaml_list()) == cropped
+
+
+def test_only_what_is_stored_already_passes_as_it_is() -> None:
+    features = features_of(("image", "caption", "width", "meta"), crop=True, decode=True)
+    plain = datasets.Features(dict(features))
+    as_read = {"image": stored(1), "caption": None, "width": 64, "meta": JsonText('{"a":1}')}
+    assert features.encode_example(as_read) is as_read
+    assert plain.encode_example(as_read) == as_read
+    picture = Image.new("RGB", (3, 2))
+    for given in (
+        {"image": {"bytes": source(2), "path": None}},
+        {"image": picture},
+        {"caption": 7},
+        {"width": "64"},
+        {"width": np.int32(64)},
+        {"width": True},
+        {"meta": "no JSON"},
+        {"meta": {"a": [1, 2]}},
+    ):
+        example = as_read | given
+        assert features.encode_example(example) == plain.encode_example(example)
+    assert features.decode_example(as_read)["meta"] == plain.decode_example(as_read)["meta"] == {"a": 1}
+
+
+def test_copies_of_the_features_know_it_as_well() -> None:
+    features = features_of(COLUMNS, crop=False, decode=True)
+    for copied in (pickle.loads(pickle.dumps(features)), features.copy()):
+        assert type(copied) is LoadedFeatures
+        assert copied == features
+        assert copied._column_requires_decoding == features._column_requires_decoding

@@ -80,6 +80,50 @@ def test_rows_are_the_samples(export: Path, manifest: Manifest, columns: tuple[s
     assert seen == 32
 
 
+@pytest.mark.parametrize("crop", [False, True])
+def test_images_of_local_shards_come_from_where_their_rows_say(export: Path, manifest: Manifest, crop: bool) -> None:
+    tables = SampleTables(table_refs(manifest, str(export)), opened)
+    starts = sample_starts((export / table.file).open("rb") for table in manifest.samples)
+    for ref in refs_of(manifest, export):
+        assert tables.serve(ref, COLUMNS)
+        whole = list(read_examples(ref, no_remote, crop=crop))
+        assert list(tables.read_examples(ref, COLUMNS, crop=crop)) == whole
+        pieces = split_ref(ref, starts[ref.file], 3)
+        assert [row for piece in pieces for row in tables.read_examples(piece, COLUMNS, crop=crop)] == whole
+
+
+def test_a_shard_that_is_not_what_its_rows_say_is_named(export: Path, manifest: Manifest, tmp_path: Path) -> None:
+    tables = SampleTables(table_refs(manifest, str(export)), opened)
+    ref = refs_of(manifest, export)[0]
+    data = Path(ref.url).read_bytes()
+    shard = tmp_path / "shard.tar"
+    here = replace(ref, url=str(shard))
+    for damaged, message in (
+        (data[:700], "the shard ends before its archive does"),
+        (data[512:], "and it does not; run `hfbucket verify`"),
+        (data[:124] + b"00000000000" + data[135:], "of [0-9]+ bytes lies at byte 512, and it does not"),
+    ):
+        shard.write_bytes(damaged)
+        with pytest.raises(FormatError, match=message):
+            list(tables.read_examples(here, COLUMNS))
+    with pytest.raises(FormatError, match="the export is not complete"):
+        list(tables.read_examples(replace(ref, url=str(tmp_path / "none.tar")), COLUMNS))
+
+
+def test_tables_serve_what_they_are_best_at(export: Path, manifest: Manifest, tmp_path: Path) -> None:
+    tables = SampleTables(table_refs(manifest, str(export)), opened)
+    local = refs_of(manifest, export)[0]
+    remote = replace(local, url="https://host/shard.tar")
+    assert [tables.serve(ref, names) for ref in (local, remote) for names in (COLUMNS, OTHERS)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert not tables.serve(replace(local, row=None), OTHERS)
+    assert not SampleTables(table_refs(manifest, str(tmp_path)), opened).serve(local, COLUMNS)  # no table is there
+
+
 def test_pieces_of_shards_have_their_own_rows(export: Path, manifest: Manifest) -> None:
     tables = SampleTables(table_refs(manifest, str(export)), opened)
     starts = sample_starts((export / table.file).open("rb") for table in manifest.samples)
