@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_UPDATE_DOWNLOAD_COUNTS="0", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
 
@@ -98,7 +98,7 @@ def by_tables(manifest: hfbucket.Manifest, export: Path, refs: list[ShardRef]) -
     """Return a reader of all columns by what the sample tables say, as local exports are loaded."""
 
     def read() -> int:
-        tables = SampleTables(table_refs(manifest, str(export)), lambda url, _: Path(url).open("rb"))
+        tables = SampleTables(table_refs(manifest, str(export)), _opened)
         return sum(count(tables.read_examples(ref, COLUMNS)) for ref in refs)
 
     return read
@@ -146,6 +146,10 @@ def readers_of(reencoded: Path, passthrough: Path) -> dict[str, dict[str, Reader
             "hfbucket.load_dataset, cropped": streamed(passthrough),
         },
     }
+
+
+def _opened(url: str, size_bytes: int) -> BinaryIO:
+    return open(url, "rb")
 
 
 def _local(url: str, start: int) -> Any:  # noqa: ANN401
