@@ -84,10 +84,14 @@ class Config:
         None, "a sample without caption is dropped, kept empty, or an error"
     )
     priority: tuple[str, ...] = content(
-        (), "caption variants to choose from, best first; `original` is the source's own"
+        (), "caption variants to choose from, best first, commas between; `original` is the source's own"
     )
-    select: Literal["first", "longest", "weighted"] = content("first", "which of an image's captions is selected")
-    weights: tuple[str, ...] = content((), "weighted: NAME=WHOLE_NUMBER of every variant")
+    select: Literal["first", "longest", "weighted"] = content(
+        "first", "which of an image's captions is selected: the first by priority, the longest, or one drawn by weight"
+    )
+    weights: tuple[str, ...] = content(
+        (), "weighted: NAME=WHOLE_NUMBER of every variant of the priority, commas between"
+    )
     caption_seed: int = content(0, "weighted: seed of the draw", low=0, high=2**63 - 1)
     min_caption_chars: int = content(0, "captions with fewer characters are not selected", low=0)
     where: str | None = content(None, "SQL expression over the index; images for which it is not true are left out")
@@ -141,6 +145,9 @@ class Config:
             value = read(f.name, _hints()[f.name], f.metadata, getattr(self, f.name))
             object.__setattr__(self, f.name, value)
         object.__setattr__(self, "base", tuple(sorted(set(self.base), reverse=True)))
+        object.__setattr__(self, "priority", _parts(self.priority))
+        weights = sorted(_weights(_parts(self.weights)).items())
+        object.__setattr__(self, "weights", tuple(f"{name}={weight}" for name, weight in weights))
         for name in ("base", "corners"):
             if not getattr(self, name):
                 raise ConfigError(f"{name} must name at least one value, got none")
@@ -159,6 +166,11 @@ class Config:
         """The caption variants that are looked for, in order of priority."""
         return self.caption_column or DEFAULT_VARIANTS
 
+    @property
+    def weight_of(self) -> dict[str, int]:
+        """The weight of each variant that `weights` names."""
+        return _weights(self.weights)
+
     def flags(self, *kinds: str) -> tuple[str, ...]:
         """Return the command line flags of the settings of these kinds that are not at their default."""
         return tuple(
@@ -167,6 +179,23 @@ class Config:
             if f.metadata["kind"] in kinds and getattr(self, f.name) != f.default
             for word in flag_words(f.name, f.metadata, getattr(self, f.name))
         )
+
+
+def _parts(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names in texts that may hold several, with commas between."""
+    return tuple(part for text in values for item in text.split(",") if (part := item.strip()))
+
+
+def _weights(values: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for item in values:
+        name, _, weight = item.rpartition("=")
+        if not name or not re.fullmatch("[0-9]{1,9}", weight) or int(weight) == 0:
+            raise ConfigError(f"weights must be NAME=NUMBER, a whole number from 1 to 999999999, got {item!r}")
+        if name in found:
+            raise ConfigError(f"weights must name every variant once, got {name!r} twice")
+        found[name] = int(weight)
+    return found
 
 
 def setting_names(values: Mapping[str, Any], *, where: str) -> dict[str, Any]:

@@ -37,6 +37,14 @@ INDEX: Final = pa.schema(
 """One row per source image, in source order. Logical rows (for hashes) are all but archive paths' roots,
 `path`, `offset`, `mtime_ns` and `detail`."""
 
+CAPTIONS: Final = pa.schema(
+    [
+        pa.field("captions", pa.list_(pa.string())),  # one per variant of the workspace, null where none is ok
+        pa.field("caption_source_ids", pa.list_(pa.string())),  # where each comes from, null where that is not known
+    ]
+)
+"""What a caption workspace has for the rows of a unit of the index, in their order."""
+
 INDEX_LOGICAL: Final = (
     "image_id", "member", "size_bytes", "format", "width", "height", "orientation", "color", "outcome",
     "captions", "meta",
@@ -61,7 +69,8 @@ TASKS: Final = pa.schema(
         pa.field("encode", pa.int8(), nullable=False),  # core.plan.model.ENCODE_*
         pa.field("caption", pa.string()),  # the selected one; null when the sample has none and stays
         pa.field("caption_index", pa.int8(), nullable=False),  # of the selected variant; -1 for none
-        pa.field("captions", pa.list_(pa.string())),
+        pa.field("caption_source_id", pa.string()),  # of the selected one; null for the source's own
+        pa.field("captions", pa.list_(pa.string())),  # one per variant of the build
         pa.field("meta", pa.string()),
     ]
 )

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from hfbucket.config import Config
 from hfbucket.core.keys import digest_of
+from hfbucket.core.plan.captions import choice_of, own_variants
 from hfbucket.core.plan.rows import COLUMNS, Rows
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io.index_files import Index, write_unit
@@ -32,9 +33,10 @@ def planning_rows(rows: Sequence[dict[str, object]], config: Config, *, pieces: 
     """The rows as planning takes them, put in so many pieces."""
     table = index_table(rows).select(list(COLUMNS))
     filled = Rows.empty(len(rows))
+    choice = choice_of(config, own_variants(config), ())
     step = -(-len(rows) // pieces) or 1
     for start in range(0, len(rows), step):
-        filled.put(start, table.slice(start, step), config)
+        filled.put(start, table.slice(start, step), config, choice)
     return filled
 
 

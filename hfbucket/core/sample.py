@@ -60,7 +60,7 @@ def sample_metadata(
         "image_mode": encoding.image_mode,
         "caption_variant": variants[index] if index >= 0 else None,
         "caption_selector_index": index if index >= 0 else None,
-        "caption_source_id": None,
+        "caption_source_id": row["caption_source_id"],
         "image_id": row["image_id"],
         "bucket_id": bucket.bucket_id,
         "base_resolution": bucket.base,

@@ -6,8 +6,10 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbucket.core.hashing import table_sha256
+from hfbucket.core.plan.captions import Choice
+from hfbucket.core.plan.variants import Merge, merged, merged_sources
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io import tables
-from hfbucket.schemas import INDEX, INDEX_LOGICAL
+from hfbucket.schemas import CAPTIONS, INDEX, INDEX_LOGICAL
 
 _SHA256 = b"hfbucket.index_sha256"
 _FACTS = b"hfbucket.facts"
@@ -66,10 +70,26 @@ def _facts(values: dict[str, object]) -> UnitFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class IndexCaptions:
+    """The captions that an index serves in the place of those that its units hold."""
+
+    choice: Choice
+    merge: Merge
+    #: Of every unit the Parquet file, schema CAPTIONS, of what the workspace has for its rows; nothing without one.
+    files: tuple[str, ...] = ()
+    #: Of the workspace's captions and their sources; empty without one.
+    sha256: str = ""
+    #: What the manifest says about where the workspace's captions come from.
+    sources: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
     """Every source image of a plan: the rows of all units, one after another, in source order.
 
     A position is a row's number in that order, from 0. Captions and metadata stay on disk until they are taken.
+    Columns are those of INDEX, and `caption_source_ids` of CAPTIONS; both columns of captions have one entry for each
+    variant of `captions.choice.universe`, or without `captions` what the units hold.
     """
 
     sources: tuple[SourceSpec, ...]
@@ -78,6 +98,7 @@ class Index:
     listing_facts: tuple[UnitFacts, ...] = ()
     #: Per source: how many units it has; more than are indexed where only a sample was scanned.
     units_listed: tuple[int, ...] = ()
+    captions: IndexCaptions | None = None
     #: First position of each unit, and the number of rows at the end; int64[units + 1].
     starts: npt.NDArray[np.int64] = field(init=False)
 
@@ -92,33 +113,65 @@ class Index:
 
     def columns(self, *names: str) -> pa.Table:
         """Return whole columns, one row per source image."""
-        schema = pa.schema([INDEX.field(name) for name in names])
-        pieces = (tables.read_table(unit.file, names).cast(schema) for unit in self.units if unit.rows)
-        return pa.concat_tables([schema.empty_table(), *pieces])
+        pieces = (table for _, table in self._pieces(names, whole=True))
+        return pa.concat_tables([_schema(names).empty_table(), *pieces])
 
     def groups(self, *names: str) -> Iterator[tuple[int, pa.Table]]:
         """Return (first position, rows) of every row group: whole columns with memory for one group."""
-        schema = pa.schema([INDEX.field(name) for name in names])
-        for start, unit in zip(self.starts.tolist(), self.units, strict=False):
-            for table in tables.read_groups(unit.file, names) if unit.rows else ():
-                yield start, table.cast(schema)
-                start += table.num_rows
+        yield from self._pieces(names, whole=False)
 
     def take(self, positions: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """Return the rows at `positions`, in the order given, read only from where they are."""
-        schema = pa.schema([INDEX.field(name) for name in columns])
         positions = np.asarray(positions, dtype=np.int64)
         order = np.argsort(positions, kind="stable")
         ascending = positions[order]
         # A unit's rows are one run of the ascending positions.
         edges = np.searchsorted(ascending, self.starts)
-        pieces = [schema.empty_table()]
-        for number in np.flatnonzero(np.diff(edges)):
+        pieces = [_schema(columns).empty_table()]
+        for number in np.flatnonzero(np.diff(edges)).tolist():
             local = pa.array(ascending[edges[number] : edges[number + 1]] - self.starts[number])
-            pieces.append(tables.read_rows(self.units[number].file, local, columns).cast(schema))
+            stored = tables.read_rows(self.units[number].file, local, self._stored(columns))
+            file = self._caption_file(number, columns)
+            said = tables.read_rows(file, local, CAPTIONS.names) if file else None
+            pieces.append(self._served(stored, said, columns))
         back = np.empty(len(order), dtype=np.int64)
         back[order] = np.arange(len(order), dtype=np.int64)
         return pa.concat_tables(pieces).take(pa.array(back))
+
+    def _pieces(self, names: Sequence[str], *, whole: bool) -> Iterator[tuple[int, pa.Table]]:
+        """Yield (first position, rows), unit by unit as a whole or group by group."""
+        read = _whole if whole else tables.read_groups
+        for number, unit in enumerate(self.units):
+            start = int(self.starts[number])
+            file = self._caption_file(number, names)
+            said = read(file, CAPTIONS.names) if file else repeat(None)
+            for stored, texts in zip(read(unit.file, self._stored(names)) if unit.rows else (), said, strict=False):
+                yield start, self._served(stored, texts, names)
+                start += stored.num_rows
+
+    def _stored(self, names: Sequence[str]) -> list[str]:
+        """Return the columns of a unit's file that these columns are made of."""
+        stored = [name for name in names if name in INDEX.names]
+        return stored if stored else ["image_id"]  # for the number of rows
+
+    def _caption_file(self, number: int, names: Sequence[str]) -> str | None:
+        wanted = any(name in CAPTIONS.names for name in names)
+        return self.captions.files[number] if self.captions is not None and self.captions.files and wanted else None
+
+    def _served(self, stored: pa.Table, said: pa.Table | None, names: Sequence[str]) -> pa.Table:
+        """Return the named columns of rows of a unit, with what the workspace says about them."""
+        columns = dict(zip(stored.column_names, stored.columns, strict=True))
+        if self.captions is not None and "captions" in names:
+            texts = None if said is None else said["captions"]
+            columns["captions"] = merged(columns["captions"], texts, self.captions.merge)
+        if "caption_source_ids" in names:
+            ids = None if said is None else said["caption_source_ids"]
+            columns["caption_source_ids"] = (
+                pa.nulls(stored.num_rows, CAPTIONS.field("caption_source_ids").type)
+                if self.captions is None
+                else merged_sources(ids, stored.num_rows, self.captions.merge)
+            )
+        return pa.table({name: columns[name] for name in names}).cast(_schema(names))
 
     def unit_of(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the number (in `units`) of the unit that holds each position."""
@@ -134,3 +187,11 @@ class Index:
         listed = self.listing_facts[source] if self.listing_facts else UnitFacts()
         scanned = (unit.facts for unit in self.units if unit.unit.source == source)
         return sum(scanned, start=listed)
+
+
+def _schema(names: Sequence[str]) -> pa.Schema:
+    return pa.schema([(INDEX if name in INDEX.names else CAPTIONS).field(name) for name in names])
+
+
+def _whole(file: str, names: Sequence[str]) -> Iterator[pa.Table]:
+    yield tables.read_table(file, names)

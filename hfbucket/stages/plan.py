@@ -22,6 +22,7 @@ from hfbucket.core.settings import content_settings
 from hfbucket.errors import ConfigError, SourceError
 from hfbucket.io import store
 from hfbucket.io.index_files import Index
+from hfbucket.stages.captions import choice_for
 
 _SHOWN = 3  # image_ids in a message
 
@@ -70,18 +71,23 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Pl
 
 
 def plan_id(index: Index, config: Config, protos: Protos) -> str:
-    """Return 16 hex digits of what decides a plan: the content settings, and every source's name and index hash."""
+    """Return 16 hex digits of what decides a plan: the content settings, every source's name and index hash, and the
+    hash of the captions of a workspace."""
     sources = [
         {"name": source.name, "index_sha256": index.source_sha256(number)}
         for number, source in enumerate(index.sources)
     ]
-    return sha256_of({"settings": content_settings(config, protos), "sources": sources})[:16]
+    decides: dict[str, object] = {"settings": content_settings(config, protos), "sources": sources}
+    if index.captions is not None and index.captions.sha256:
+        decides["captions_sha256"] = index.captions.sha256
+    return sha256_of(decides)[:16]
 
 
 def _read(index: Index, config: Config, on_event: OnEvent) -> Rows:
+    choice = choice_for(index, config)
     rows = Rows.empty(index.rows)
     for start, piece in index.groups(*COLUMNS):
-        rows.put(start, piece, config)
+        rows.put(start, piece, config, choice)
         on_event(Progress(stage="plan", done=start + piece.num_rows, total=index.rows, unit="images"))
     return rows
 

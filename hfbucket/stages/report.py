@@ -17,12 +17,14 @@ from hfbucket.core.events import OnEvent, ignore
 from hfbucket.core.law.sizes import Sizes, distinct_sizes
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan import figures
+from hfbucket.core.plan.captions import Choice
 from hfbucket.core.plan.model import ENCODE_FULL, Plan
 from hfbucket.core.plan.report import Example, Needs, OutcomeLine, PlanReport, SourceLine, WorstCrop
 from hfbucket.executors.local import worker_count
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local
 from hfbucket.sources import SOURCES
+from hfbucket.stages.captions import choice_for, with_captions, with_priority
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
 
@@ -49,8 +51,8 @@ def plan(
         ConfigError, SourceError: the settings or the sources make no plan; says why and what to do.
     """
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
-    config = config or Config()
-    index = build_index(sources, config, on_event=on_event)
+    config = with_priority(config or Config())
+    index = with_captions(build_index(sources, config, on_event=on_event), config, on_event=on_event)
     return make_report(index, make_plan(index, config, on_event=on_event), config, sources, output, compare_bases)
 
 
@@ -73,7 +75,7 @@ def make_report(
         worst_crops=_worst_crops(index, made, rows, loss_ppm),
         rescued_by_base=figures.rescued_by_base(too_small, config, protos),
         base_options=figures.base_options(sizes, config, protos) if compare_bases else (),
-        captions_selected=_captions_selected(made, config),
+        captions_selected=_captions_selected(made, choice_for(index, config)),
         captions_repaired=int(pc.sum(table["caption_repaired"]).as_py() or 0),
         reencoded_in_passthrough=_reencoded(made) if config.image_mode == "passthrough_jpeg" else None,
         images_with_gps=int(_is_true(table["gps"])[made.outcome == EXPORTED].sum()),
@@ -164,10 +166,10 @@ def _sizes(table: pa.Table, made: Plan) -> tuple[Sizes, Sizes]:
     )
 
 
-def _captions_selected(made: Plan, config: Config) -> dict[str, int]:
+def _captions_selected(made: Plan, choice: Choice) -> dict[str, int]:
     chosen = made.caption_index[made.outcome == EXPORTED].astype(np.int64)
-    counts = np.bincount(chosen + 1, minlength=len(config.variants) + 1)
-    names = ("none", *config.variants)
+    counts = np.bincount(chosen + 1, minlength=len(choice.universe) + 1)
+    names = ("none", *choice.universe)
     return {names[at]: int(counts[at]) for at in (*range(1, len(names)), 0) if counts[at]}
 
 

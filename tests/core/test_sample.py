@@ -14,7 +14,8 @@ BUCKET = Bucket(bucket_id="r512_p1152x832", base=512, proto_w=1152, proto_h=832,
 
 ROW: dict[str, Any] = {
     "image_id": "a/ü.jpg", "archive": None, "member": "ü.jpg", "source_w": 4000, "source_h": 3000, "resized_w": 576,
-    "resized_h": 432, "crop_left": 0, "crop_top": 16, "caption_index": 1, "meta": '{"url":"x","n":1}',
+    "resized_h": 432, "crop_left": 0, "crop_top": 16, "caption_index": 1,
+    "caption_source_id": "s1", "meta": '{"url":"x","n":1}',
 }  # fmt: skip
 
 KEYS = {

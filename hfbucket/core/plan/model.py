@@ -40,7 +40,7 @@ class Plan:
     #: Number of the shard in its bucket, and place in the shard.
     shard: Int32s
     position: Int32s
-    #: The selected caption variant, -1 for none.
+    #: The place in the priority of the selected caption variant, -1 for none.
     caption_index: Int8s
     #: ENCODE_BUCKET, ENCODE_NONE or ENCODE_FULL.
     encode: Int8s

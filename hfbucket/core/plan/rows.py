@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from hfbucket.config import Config
 from hfbucket.core.law.geometry import Words, digest_words
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
-from hfbucket.core.plan.captions import select
+from hfbucket.core.plan.captions import Choice, select
 from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
 
 Int64s = npt.NDArray[np.int64]
@@ -38,7 +38,7 @@ class Rows:
     size_bytes: Int64s
     #: Codes of core.outcomes, as far as they are decided without a bucket; 0 is still eligible.
     outcome: npt.NDArray[np.uint8]
-    #: The first variant with an ok caption, -1 for none.
+    #: The place in the priority of the variant that is selected, -1 for none.
     caption_index: npt.NDArray[np.int8]
     #: ENCODE_BUCKET, ENCODE_NONE or ENCODE_FULL.
     encode: npt.NDArray[np.int8]
@@ -56,19 +56,21 @@ class Rows:
             encode=np.zeros(rows, dtype=np.int8),
         )
 
-    def put(self, start: int, piece: pa.Table, config: Config) -> None:
+    def put(self, start: int, piece: pa.Table, config: Config, choice: Choice) -> None:
         """Fill in the rows from `start` on.
 
         Args:
             piece: COLUMNS of rows of the index.
+            choice: of the captions of that index.
 
         Raises:
             ValueError: a row has an unknown outcome, or neither an outcome nor a size.
         """
         here = slice(start, start + piece.num_rows)
-        self.words[here] = digest_words(pa.concat_arrays([pa.array([], pa.binary(32)), *piece["digest"].chunks]))[:, :3]
+        words = digest_words(pa.concat_arrays([pa.array([], pa.binary(32)), *piece["digest"].chunks]))
+        self.words[here] = words[:, :3]
         self.size_bytes[here] = piece["size_bytes"].to_numpy()
-        self.caption_index[here] = select(piece["captions"], len(config.variants))
+        self.caption_index[here] = select(piece["captions"], words, choice)
         outcome = _outcome(piece["outcome"])
         width, height = (_ints(piece[name]) for name in ("width", "height"))
         if np.any((outcome == EXPORTED) & ((width < 1) | (height < 1))):

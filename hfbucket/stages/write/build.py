@@ -30,6 +30,7 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.io.store import is_local, local_path
+from hfbucket.stages.captions import choice_for, with_captions, with_priority
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
@@ -71,12 +72,14 @@ def build(
     export = Path(local_path(os.fspath(output)))
     work = work_of(export, config.work_dir)
     words, templates = read_words(config), read_templates(config)
+    config = with_priority(config)
     settings = content_settings(config, read_protos(config))
     settle_first(export, on_event=on_event)
     check_settings(export, work, settings, overwrite=config.overwrite)
     index = build_index(
         sources, config, on_event=on_event, copies=work.copies, check=lambda specs: check_apart(specs, export, work)
     )
+    index = with_captions(index, config, on_event=on_event)
     plan = make_plan(index, config, on_event=on_event)
     _check_plan(index, plan, config)
     with clear_errors(), only_one(work):
@@ -85,7 +88,7 @@ def build(
         export.mkdir(parents=True, exist_ok=True)
         remove_temporaries(*written_folders(export, work))
         write_bytes(work.settings, canonical_json(settings).encode("utf-8"))
-        job = make_job(index, config, export, work)
+        job = make_job(index, config, choice_for(index, config), export, work)
         manifest = _build(index, plan, job, settings, words, templates, on_event)
         for folder in (work.spool, work.copies):
             if folder.exists():

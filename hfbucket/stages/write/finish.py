@@ -18,10 +18,9 @@ from hfbucket.core.card.statistics import CONVERSIONS
 from hfbucket.core.card.words import Words, changed_words, with_words
 from hfbucket.core.events import OnEvent
 from hfbucket.core.keys import CARD, CROISSANT
+from hfbucket.core.manifest.captions import caption_sources, captions_entry
 from hfbucket.core.manifest.model import (
     BucketEntry,
-    Captions,
-    CaptionVariant,
     Generator,
     HistoryEntry,
     Manifest,
@@ -44,6 +43,7 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import write_manifest
 from hfbucket.io.receipts import Receipt
 from hfbucket.io.store import is_local
+from hfbucket.stages.captions import choice_for
 from hfbucket.stages.write.assets import write_assets
 from hfbucket.stages.write.fold import Totals, write_ledger, write_samples
 from hfbucket.stages.write.places import previous_manifest, unnamed_files
@@ -124,21 +124,22 @@ def _check_sums(
 
 def _manifest(built: Built, summary: dict[str, int], samples: tuple[SampleTable, ...], totals: Totals) -> Manifest:
     config, settings = built.job.config, built.settings
-    variants = tuple(
-        CaptionVariant(
-            name=name,
-            selected=totals.selected[name] > 0,
-            priority=priority,
-            images_with_ok_caption=totals.with_ok(name),
-            images_selected=totals.selected[name],
-        )
-        for priority, name in enumerate(config.variants)
+    choice = choice_for(built.index, config)
+    said = built.index.captions.sources if built.index.captions is not None else ()
+    sources = caption_sources(choice, said)
+    captions = captions_entry(
+        choice,
+        sources,
+        with_ok={name: totals.with_ok(name) for name in choice.universe},
+        selected=totals.selected,
+        missing_policy=settings["missing_caption"],
     )
     reencoded = totals.modes["reencode_jpeg"] if config.image_mode == "passthrough_jpeg" else None
     return Manifest(
         **manifest_fields(settings),
         generator=Generator(name=GENERATOR, version=__version__, **versions()),
-        captions=Captions(variants=variants, missing_policy=settings["missing_caption"]),
+        captions=captions,
+        caption_sources=sources,
         sources=_sources(built.index),
         buckets=_buckets(built.plan, built.receipts),
         samples=samples,

@@ -150,7 +150,7 @@ def _task_rows(tasks: Path, row_group: int) -> Iterator[dict[str, Any]]:
 
 def _add(shard: ShardWriter, task: ShardTask, row: dict[str, Any], source: bytes, image: Image) -> dict[str, Any]:
     """Append the three members of one sample; return its row of the sample tables."""
-    variants = task.job.config.variants
+    variants = task.job.variants
     metadata = sample_metadata(
         row,
         task.bucket,

@@ -20,6 +20,7 @@ from hfbucket.config import Config
 from hfbucket.core.hashing import sha256_of, table_sha256
 from hfbucket.core.keys import shard_file
 from hfbucket.core.law.buckets import Bucket
+from hfbucket.core.plan.captions import Choice, selected
 from hfbucket.core.plan.model import Plan
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.images.encode import versions
@@ -35,7 +36,7 @@ WRITER: Final = 3
 GATHER_ROWS: Final = 131_072
 """Rows taken from the index at once, captions and metadata included."""
 
-_FROM_INDEX: Final = (*(name for name in TASKS.names if name in INDEX.names), "width", "height")
+_FROM_INDEX: Final = (*(name for name in TASKS.names if name in INDEX.names), "caption_source_ids", "width", "height")
 _FROM_PLAN: Final = ("resized_w", "resized_h", "crop_left", "crop_top", "encode", "caption_index")
 _PLACES: Final = frozenset({"digest", "path", "offset", "unit", "source"})
 """What says where bytes lie, and what follows from other columns: no part of a task's identity."""
@@ -54,6 +55,8 @@ class Job:
     units_sha256: str
     #: The keys of `meta` in every sample.
     meta_keys: tuple[str, ...]
+    #: The caption variants of every sample.
+    variants: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,7 @@ class ShardTask:
     care: Care = Care.NONE
 
 
-def make_job(index: Index, config: Config, export: Path, work: Work) -> Job:
+def make_job(index: Index, config: Config, choice: Choice, export: Path, work: Work) -> Job:
     """Return what the tasks share, after writing the units that their rows point to into the work folder."""
     units = [
         {"kind": u.kind, "name": u.name, "size_bytes": u.size_bytes, "url": u.url, "version": u.version}
@@ -81,7 +84,12 @@ def make_job(index: Index, config: Config, export: Path, work: Work) -> Job:
     write_bytes(work.units, json.dumps(units, ensure_ascii=True).encode())
     keys = {key for source in range(len(index.sources)) for key in index.facts(source).kept_keys}
     return Job(
-        export=str(export), work=work, config=config, units_sha256=sha256_of(units), meta_keys=tuple(sorted(keys))
+        export=str(export),
+        work=work,
+        config=config,
+        units_sha256=sha256_of(units),
+        meta_keys=tuple(sorted(keys)),
+        variants=choice.universe,
     )
 
 
@@ -92,7 +100,8 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
         settings: the resolved content settings.
     """
     same_for_all = {
-        "settings": settings, "meta_keys": list(job.meta_keys), "writer": WRITER, "codecs": versions()
+        "settings": settings, "meta_keys": list(job.meta_keys), "variants": list(job.variants), "writer": WRITER,
+        "codecs": versions(),
     }  # fmt: skip
     tasks: list[ShardTask] = []
     with table_writer(job.work.tasks, TASKS) as writer:
@@ -151,15 +160,7 @@ def _task_rows(index: Index, plan: Plan, rows: npt.NDArray[np.int64]) -> pa.Tabl
         "source": pa.array(source_of_unit[units]),
         "source_w": columns["width"],
         "source_h": columns["height"],
-        "caption": selected_captions(taken.column("captions"), plan.caption_index[rows]),
+        "caption": selected(taken.column("captions"), plan.caption_index[rows]),
+        "caption_source_id": selected(taken.column("caption_source_ids"), plan.caption_index[rows]),
     }
     return pa.table([columns[field.name].cast(field.type) for field in TASKS], schema=TASKS)
-
-
-def selected_captions(captions: pa.ChunkedArray, caption_index: npt.NDArray[np.int8]) -> pa.Array:
-    """Return the caption at `caption_index` of every list; null where that is negative."""
-    lists = captions.combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):  # older pyarrow keeps several chunks apart, or none
-        lists = pa.concat_arrays(lists.chunks) if lists.num_chunks else pa.array([], captions.type)
-    places = lists.offsets.to_numpy()[:-1] + caption_index.astype(np.int64)
-    return lists.values.take(pa.array(places, mask=caption_index < 0))

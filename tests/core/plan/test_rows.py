@@ -5,6 +5,7 @@ import pytest
 
 from hfbucket.config import Config
 from hfbucket.core.outcomes import OUTCOMES
+from hfbucket.core.plan.captions import choice_of, own_variants
 from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
 from hfbucket.core.plan.rows import COLUMNS, Rows
 from tests.index_tables import index_table, planning_rows, row
@@ -61,8 +62,9 @@ def test_pieces_and_chunks_make_no_difference() -> None:
     many = [row(f"{n}.jpg", 600 + n, captions=[None, f"{n}" * (n % 2), None]) for n in range(7)]
     whole, pieces = (planning_rows(many, Config(), pieces=pieces) for pieces in (1, 3))
     chunked = Rows.empty(7)
+    choice = choice_of(Config(), own_variants(Config()), ())
     table = index_table(many).select(list(COLUMNS))
-    chunked.put(0, pa.concat_tables([table.slice(0, 2), table.slice(2, 0), table.slice(2)]), Config())
+    chunked.put(0, pa.concat_tables([table.slice(0, 2), table.slice(2, 0), table.slice(2)]), Config(), choice)
     for other in (pieces, chunked):
         for name in ("words", "width", "height", "size_bytes", "outcome", "caption_index", "encode"):
             assert getattr(other, name).tolist() == getattr(whole, name).tolist()

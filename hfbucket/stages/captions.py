@@ -1,0 +1,121 @@
+"""The captions of a build: the source's own and those of a workspace, as they are when it is planned.
+
+What a workspace has for the rows of the index is put beside the index, unit by unit, in one reading; from then on a
+plan and its build see that alone, whoever goes on writing captions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+from hfbucket.config import Config
+from hfbucket.core.events import OnEvent, Progress, ignore
+from hfbucket.core.hashing import sha256_of
+from hfbucket.core.plan.captions import Choice, choice_of, own_variants, priority_of
+from hfbucket.core.plan.variants import merge_of
+from hfbucket.io import tables
+from hfbucket.io.index_files import Index, IndexCaptions, IndexedUnit
+from hfbucket.io.workspace import Workspace
+from hfbucket.schemas import CAPTIONS
+from hfbucket.stages.index import cache_folder
+
+_VERSION: Final = 1
+"""Raised whenever a workspace gives other captions for the same rows."""
+
+_KEPT_S: Final = 7 * 24 * 3600
+"""How long captions that were put beside the index stay without being used."""
+
+
+def with_priority(config: Config) -> Config:
+    """Return the settings with the priority said, where a workspace leaves only one possible.
+
+    Raises:
+        ConfigError: several are possible; lists the variants.
+        WorkspaceError: the workspace cannot be read.
+    """
+    if config.captions is None or config.priority:
+        return config
+    with Workspace(config.captions) as workspace:
+        return dataclasses.replace(config, priority=priority_of(config, workspace.variants()))
+
+
+def choice_for(index: Index, config: Config) -> Choice:
+    """Return how captions of the index are selected.
+
+    Raises:
+        ConfigError: the settings do not fit the variants there are; lists them.
+    """
+    return index.captions.choice if index.captions is not None else choice_of(config, own_variants(config), ())
+
+
+def with_captions(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Index:
+    """Return the index with the captions that the settings ask for; as it is where they ask for nothing special.
+
+    Args:
+        config: as `with_priority` gives it.
+
+    Raises:
+        ConfigError: the settings do not fit the variants there are; lists them.
+        WorkspaceError: the workspace cannot be read.
+    """
+    own = own_variants(config)
+    if config.captions is None:
+        choice = choice_of(config, own, ())
+        if not config.priority:
+            return index
+        return dataclasses.replace(
+            index, captions=IndexCaptions(choice=choice, merge=merge_of(config, choice, own, ()))
+        )
+    with Workspace(config.captions) as workspace:
+        variants = workspace.variants()
+        choice = choice_of(config, own, variants)
+        sha256 = workspace.sha256(variants)
+        files = _gathered(index, workspace, variants, sha256, cache_folder(config) / "captions", on_event)
+        captions = IndexCaptions(
+            choice=choice,
+            merge=merge_of(config, choice, own, variants),
+            files=files,
+            sha256=sha256,
+            sources=workspace.sources(),
+        )
+    return dataclasses.replace(index, captions=captions)
+
+
+def _gathered(
+    index: Index, workspace: Workspace, variants: tuple[str, ...], sha256: str, folder: Path, on_event: OnEvent
+) -> tuple[str, ...]:
+    """Return for every unit the file of its captions, written where an earlier plan did not."""
+    here = folder / sha256_of([_VERSION, sha256, list(variants)])
+    here.mkdir(parents=True, exist_ok=True)
+    os.utime(here)
+    _forget_others(folder, here)
+    files: list[str] = []
+    done = 0
+    for unit in index.units:
+        path = here / f"{unit.index_sha256}.parquet"
+        if not path.exists():
+            _write(path, unit, workspace, variants)
+        files.append(str(path))
+        done += unit.rows
+        on_event(Progress(stage="captions", done=done, total=index.rows, unit="images"))
+    return tuple(files)
+
+
+def _write(path: Path, unit: IndexedUnit, workspace: Workspace, variants: tuple[str, ...]) -> None:
+    with tables.table_writer(path, CAPTIONS) as writer:
+        for rows in tables.read_groups(unit.file, ["image_id"]) if unit.rows else ():
+            found = workspace.captions_of(rows["image_id"], variants).rename_columns(CAPTIONS.names)
+            writer.write_table(found, row_group_size=max(1, rows.num_rows))  # group by group like the index
+
+
+def _forget_others(folder: Path, here: Path) -> None:
+    """Delete what no plan has used for long."""
+    oldest = time.time() - _KEPT_S
+    for other in folder.iterdir():
+        if other != here and other.stat().st_mtime < oldest:
+            shutil.rmtree(other, ignore_errors=True)
