@@ -18,7 +18,6 @@ from hfbucket.core.card.statistics import CONVERSIONS
 from hfbucket.core.card.words import Words, changed_words, with_words
 from hfbucket.core.events import OnEvent
 from hfbucket.core.keys import CARD, CROISSANT
-from hfbucket.core.manifest.captions import caption_sources, captions_entry
 from hfbucket.core.manifest.model import (
     BucketEntry,
     Generator,
@@ -32,6 +31,7 @@ from hfbucket.core.manifest.model import (
 from hfbucket.core.manifest.plain import GENERATOR, seal
 from hfbucket.core.manifest.settings import manifest_fields
 from hfbucket.core.outcomes import CODE, OUTCOMES
+from hfbucket.core.plan.caption_facts import caption_sources, captions_entry
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.units import SourceSpec
 from hfbucket.errors import BuildError
