@@ -26,6 +26,8 @@ _UNHASHED: Final = ("created", "export_id", "content_sha256", "history", "genera
 _STRUCTURAL: Final = ("format", "buckets", "samples")
 _VERSION: Final = re.compile(r"bucketed_shards_v([0-9]+)(?:\.[0-9]+)?")
 _BUCKET_ID: Final = re.compile(r"(?:r([1-9][0-9]{0,8})_)?p([1-9][0-9]{0,8})x([1-9][0-9]{0,8})")
+_SHARD_KEYS: Final = {"file", "count", "bytes", "sha256"}
+_SHARD_NAME: Final = re.compile(r"shard-[0-9]{5,}\.tar")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TYPE_NAMES: Final = {int: "an integer", str: "a string", bool: "true or false"}
 
@@ -162,12 +164,34 @@ def _bucket(name: str, entry: object, manifest: Mapping[str, Any], where: str) -
     shards = filled.get("shards", [])
     if not isinstance(shards, list):
         raise FormatError(f"must be an array, got {_shown(shards)}", where=f"{where}.shards")
-    filled["shards"] = [_shard(name, shard, f"{where}.shards[{i}].file") for i, shard in enumerate(shards)]
-    counts = [shard.get("count") if isinstance(shard, dict) else None for shard in filled["shards"]]
-    if "count" not in filled and shards and all(type(count) is int for count in counts):
-        filled["count"] = sum(counts)
+    prefix = f"buckets/{name}/"
+    filled["shards"] = [
+        _usual_shard(prefix, shard) or _shard(name, shard, f"{where}.shards[{i}].file")
+        for i, shard in enumerate(shards)
+    ]
+    if "count" not in filled and shards:
+        counts = [shard.get("count") if isinstance(shard, dict) else None for shard in shards]
+        if all(type(count) is int for count in counts):
+            filled["count"] = sum(counts)
     read: BucketEntry = _value(filled, BucketEntry, where)
     return read
+
+
+def _usual_shard(prefix: str, shard: Any) -> Shard | None:  # noqa: ANN401 (any JSON value)
+    """Return a shard that is written as this package writes it, or None: of tens of thousands nearly all are.
+
+    It is what `_value` returns for them, ten times as fast.
+    """
+    if type(shard) is not dict or shard.keys() != _SHARD_KEYS:
+        return None
+    file, count, size_bytes, sha256 = shard["file"], shard["count"], shard["bytes"], shard["sha256"]
+    if type(file) is not str or not file.startswith(prefix) or not _SHARD_NAME.fullmatch(file, len(prefix)):
+        return None
+    if type(count) is not int or type(size_bytes) is not int or type(sha256) is not str:
+        return None
+    if not (0 <= count < 2**63 and 0 <= size_bytes < 2**63 and _SHA256.fullmatch(sha256)):
+        return None
+    return Shard(file=file, count=count, bytes=size_bytes, sha256=sha256)
 
 
 def _shard(bucket_id: str, shard: object, where: str) -> object:
