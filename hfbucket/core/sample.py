@@ -102,6 +102,12 @@ def sample_row(
     }
 
 
+def metadata_bytes(row: Mapping[str, Any]) -> bytes:
+    """Return what `<key>.json` holds, from the sample's row of `schemas.SAMPLES`."""
+    metadata = {**{name: row[name] for name in _FROM_METADATA}, "meta": json.loads(row["meta"])}
+    return canonical_json(metadata).encode("utf-8")
+
+
 def caption_bytes(caption: str | None) -> bytes:
     """Return what `<key>.txt` holds: the caption as UTF-8 with one trailing newline; of a lacking one only that."""
     return f"{caption or ''}\n".encode()

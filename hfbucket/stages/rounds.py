@@ -64,6 +64,7 @@ def run_rounds(
     on_event: OnEvent,
     done: int = 0,
     careful: Callable[[T, bool], T] | None = None,
+    remedy: str = GO_ON,
 ) -> None:
     """Run every task; those that fail again, a few rounds, while that may help; in the last round one by one.
 
@@ -72,6 +73,7 @@ def run_rounds(
         counts: images of every task.
         name: what a task is called in errors.
         done: images of this stage that were done before.
+        remedy: how errors end.
         careful: (a task that crashed, whether the last round is next) to how it is tried again.
 
     Raises:
@@ -81,7 +83,7 @@ def run_rounds(
     left = dict(enumerate(tasks))
     for attempt in range(1, _ROUNDS + 1):
         at_once = workers if attempt < _ROUNDS else min(workers, 1)
-        failures = _run_round(function, list(left.values()), [counts[n] for n in left], name, at_once, counter)
+        failures = _run_round(function, list(left.values()), [counts[n] for n in left], name, at_once, counter, remedy)
         if not failures:
             return
         numbers = list(left)
@@ -95,7 +97,7 @@ def run_rounds(
             left |= {n: careful(left[n], attempt + 1 == _ROUNDS) for n in failed if failed[n].crashed}
         if not all(failure.crashed for failure in failed.values()):
             time.sleep(_PAUSE_S * 2 ** (attempt - 1))
-    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, first {reason}; {GO_ON}")
+    raise BuildError(f"{len(left)} tasks of {stage} failed {_ROUNDS} times, first {reason}; {remedy}")
 
 
 def _run_round(
@@ -105,6 +107,7 @@ def _run_round(
     name: Callable[[T], str],
     workers: int,
     counter: _Counter,
+    remedy: str,
 ) -> dict[int, Failure]:
     """Run tasks once; return those that failed, by number.
 
@@ -117,7 +120,7 @@ def _run_round(
         if not isinstance(result, Failure):
             counter.finish(task, counts[number_of[id(task)]])
         elif result.final:
-            raise BuildError(f"{name(task)}: {result.reason}; {GO_ON}")
+            raise BuildError(f"{name(task)}: {result.reason}; {remedy}")
         else:
             counter.drop(task)
             failures[number_of[id(task)]] = result

@@ -6,8 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from hfbucket.core.hashing import canonical_json
 from hfbucket.core.law.buckets import Bucket
-from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
+from hfbucket.core.sample import Encoding, caption_bytes, metadata_bytes, sample_metadata, sample_row
 from hfbucket.schemas import SAMPLES
 
 BUCKET = Bucket(bucket_id="r512_p1152x832", base=512, proto_w=1152, proto_h=832, w=576, h=416)
@@ -53,6 +54,7 @@ def test_row_fits_the_schema() -> None:
     table = pa.Table.from_pylist([row], schema=SAMPLES)
     assert table.to_pylist()[0]["captions"] == [{"variant": "text", "text": "t"}]
     assert table.to_pylist()[0]["meta"] == '{"n":1,"url":"x"}'
+    assert metadata_bytes(table.to_pylist()[0]) == canonical_json(metadata()).encode()
 
 
 def test_caption_bytes() -> None:

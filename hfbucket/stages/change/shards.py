@@ -1,0 +1,156 @@
+"""Shards of a finished export written anew, each by a task of its own: images are moved, never decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbucket.core.events import OnEvent
+from hfbucket.core.keys import MEMBERS
+from hfbucket.core.manifest.model import Shard
+from hfbucket.core.sample import caption_bytes, metadata_bytes
+from hfbucket.errors import ChangeError, FormatError
+from hfbucket.executors.local import worker_count
+from hfbucket.executors.task import Failure, report
+from hfbucket.io.receipts import Receipt, read_receipt, receipt_file, write_receipt
+from hfbucket.io.shard_edit import ShardEdit
+from hfbucket.io.ustar import BLOCK, padding
+from hfbucket.schemas import SAMPLES
+from hfbucket.stages.change.apply import OpenExport
+from hfbucket.stages.rounds import failure_of, run_rounds
+
+__all__ = ["CHANGED", "REWRITTEN", "ShardChange", "rewrite_shards"]
+
+CHANGED: Final = "changed"
+"""The column beside those of SAMPLES that says whether a sample's `.txt` and `.json` are written anew."""
+
+REWRITTEN: Final = pa.schema([*SAMPLES, pa.field(CHANGED, pa.bool_(), nullable=False)])
+"""Rows of a shard's samples as they will be, but with the places where they are."""
+
+_ROWS_AT_ONCE: Final = 1024
+_REPORT_EVERY: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardChange:
+    """One shard to write anew: from rows of REWRITTEN in a table, or else from the parts of it that stay."""
+
+    #: As it is now.
+    shard: Shard
+    #: Samples that stay.
+    count: int
+    #: From byte to byte, ascending.
+    parts: tuple[tuple[int, int], ...] = ()
+    #: Its row group in the table of rows.
+    row_group: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    change: ShardChange
+    #: Folders of the old export, of its new files, and of what is told about them.
+    export: str
+    new: str
+    receipts: str
+    #: The table of rows.
+    rows: str | None
+
+
+def rewrite_shards(
+    opened: OpenExport,
+    changes: Sequence[ShardChange],
+    *,
+    rows: Path | None = None,
+    workers: int | None = None,
+    on_event: OnEvent,
+) -> dict[str, Shard]:
+    """Write shards anew below `opened.new`; return what they are now, by file.
+
+    The new rows of shards that were made from rows lie in `opened.scratch`: `read_samples(opened.scratch, file)`.
+
+    Args:
+        rows: the table that `row_group` counts in.
+        workers: processes; None for one per core.
+
+    Raises:
+        ChangeError: a shard is damaged, or not what the sample tables say.
+        BuildError: the disk is full, and so on.
+    """
+    places = {"export": str(opened.folder), "new": str(opened.new), "receipts": str(opened.scratch)}
+    # The longest first: no core waits for it at the end.
+    ordered = sorted(changes, key=lambda change: -(change.shard.bytes or 0))
+    tasks = [_Task(change=change, rows=None if rows is None else str(rows), **places) for change in ordered]
+    for folder in {Path(opened.new, change.shard.file).parent for change in changes}:
+        folder.mkdir(parents=True, exist_ok=True)
+    run_rounds(
+        _rewrite,
+        tasks,
+        [change.count for change in ordered],
+        name=lambda task: task.change.shard.file,
+        stage=opened.command,
+        workers=worker_count(workers),
+        on_event=on_event,
+        remedy="the export is as it was",
+    )
+    return {change.shard.file: _written(opened, change.shard) for change in changes}
+
+
+def _written(opened: OpenExport, old: Shard) -> Shard:
+    receipt = read_receipt(receipt_file(opened.scratch, old.file))
+    if receipt is None:
+        raise ChangeError(f"{old.file}: vanished while the export was changed; run the same command again")
+    return replace(old, count=receipt.count, bytes=receipt.size_bytes, sha256=receipt.sha256)
+
+
+def _rewrite(task: _Task) -> Failure | None:
+    """Write one shard anew, and what it is; return None, or why it could not be."""
+    change = task.change
+    try:
+        with ShardEdit(Path(task.export, change.shard.file), Path(task.new, change.shard.file)) as shard:
+            if change.row_group is None:
+                rows = []
+                for start, stop in change.parts:
+                    shard.keep(start, stop)
+            else:
+                rows = [_add(shard, row) for row in _read(task)]
+            size_bytes, sha256 = shard.finish(sha256=change.shard.sha256)
+        receipt = Receipt(
+            task_sha256="", file=change.shard.file, count=change.count, size_bytes=size_bytes, sha256=sha256
+        )
+        write_receipt(Path(task.receipts), receipt, pa.Table.from_pylist(rows, schema=SAMPLES))
+    except FormatError as error:
+        return Failure(task=task, reason=str(error), final=True)
+    except (OSError, MemoryError) as error:
+        return failure_of(task, error)
+    return None
+
+
+def _read(task: _Task) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one shard, some at a time."""
+    done = 0
+    with pq.ParquetFile(task.rows) as file:
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[task.change.row_group]):
+            for row in batch.to_pylist():
+                yield row
+                done += 1
+                if done % _REPORT_EVERY == 0:
+                    report(done)
+
+
+def _add(shard: ShardEdit, row: dict[str, Any]) -> dict[str, Any]:
+    """Append the members of one sample; return its row with their new places."""
+    start, offset = row["jpg_offset"] - BLOCK, row["jpg_offset"]
+    last = "jpg" if row.pop(CHANGED) else "json"
+    shift = shard.keep(start, row[f"{last}_offset"] + row[f"{last}_size"] + padding(row[f"{last}_size"])) - offset
+    if last == "json":
+        return row | {f"{member}_offset": row[f"{member}_offset"] + shift for member in MEMBERS}
+    row["jpg_offset"] += shift
+    for member, data in (("txt", caption_bytes(row["caption"])), ("json", metadata_bytes(row))):
+        row[f"{member}_offset"] = shard.add(f"{row['key']}.{member}", data)
+        row[f"{member}_size"] = len(data)
+    return row
