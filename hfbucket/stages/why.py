@@ -111,7 +111,8 @@ def why(export: str | os.PathLike[str], name: str) -> tuple[Answer, ...]:
         FormatError: the export has neither ledger nor sample tables.
     """
     tables = _Tables(export)
-    answers = tables.answers("image_id", name)
+    # Of what was removed the ledger has the key alone.
+    answers = tables.answers("image_id", name) or tables.answers("image_id", key_of(digest_of(name)))
     key = re.fullmatch(r"([0-9a-f]{32})(\.\w+)?", name)
     if not answers and key:
         image_id = tables.id_of_key(key[1])
@@ -194,7 +195,9 @@ class _Tables:
     def answer(self, row: dict[str, Any], placed: Placed | None = None) -> Answer:
         """Return the answer that a row of the ledger gives."""
         explain = _explain(self._manifest, row["detail"]) if row["outcome"] in _BY_SIZE else None
-        return Answer(**row, key=key_of(digest_of(row["image_id"])), placed=placed, explain=explain)
+        removed = row["outcome"] == OUTCOMES[CODE["removed"]]
+        key = row["image_id"] if removed else key_of(digest_of(row["image_id"]))
+        return Answer(**row, key=key, placed=placed, explain=explain)
 
     def id_of_key(self, key: str) -> str | None:
         """Return the image_id that has a key: from the samples, else by hashing every id of the ledger."""

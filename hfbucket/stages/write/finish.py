@@ -80,7 +80,8 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
     ledger = write_ledger(export, built.index, built.plan, rejected)
     _check_sums(summary, samples, ledger, totals)
     manifest = _with_words(_manifest(built, summary, samples, totals), words, export, previous_manifest(work))
-    manifest = replace(manifest, assets=write_assets(export, manifest, built.receipts))
+    previews = {receipt.file.split("/")[1]: receipt.previews for receipt in built.receipts if receipt.previews}
+    manifest = replace(manifest, assets=write_assets(export, manifest, previews))
     shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
     for path in list(unnamed_files(export, shards | {file.file for file in (*ledger, *manifest.small_files)})):
         path.unlink()
