@@ -14,7 +14,7 @@ def plan_text(report: PlanReport) -> str:
     sections = (
         _sources(report), _funnel(report), *(_table(report, table) for table in report.tables),
         _examples(report), _worst_crops(report), _rescued(report), _base_options(report),
-        _remarks(report), _needs(report), _command(report),
+        _captions(report), _remarks(report), _needs(report), _command(report),
     )  # fmt: skip
     return "\n\n".join(text for text in map("\n".join, sections) if text)
 
@@ -159,8 +159,29 @@ def _base_options(report: PlanReport) -> Iterable[str]:
         yield from columns([head, *rows])
 
 
+def _captions(report: PlanReport) -> Iterable[str]:
+    found = report.captions
+    if found is None:
+        return
+    yield f"Captions of {_several(found.images, 'image')} that can be read"
+    least = found.min_caption_chars
+    head = ("variant", "priority", "images", "share", *([f"under {least}"] if least else []), "selected")
+    rows = [
+        (
+            printable(line.variant), "" if line.priority is None else str(line.priority), f"{line.images:,}",
+            percent(line.images * 10**6 // max(found.images, 1)), *([f"{line.too_short:,}"] if least else []),
+            f"{line.selected:,}",
+        )
+        for line in found.variants
+    ]  # fmt: skip
+    yield from columns([head, *rows])
+    yield f"  {_several(found.without, 'image')} without a caption of the priority"
+    if least:
+        yield f"  {_several(found.only_too_short, 'image')} with none of at least {_several(least, 'character')}"
+
+
 def _remarks(report: PlanReport) -> Iterable[str]:
-    if report.captions_selected:
+    if report.captions_selected and report.captions is None:
         yield f"Captions: {_counts(report.captions_selected)}"
     if report.captions_repaired:
         yield f"Captions repaired (not UTF-8, or with NUL): {report.captions_repaired:,}"

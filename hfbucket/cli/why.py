@@ -52,7 +52,8 @@ def _text(answer: Answer) -> str:
         lines.append(f"  more     {printable(answer.explain)}")
     place = answer.placed
     if place is not None:
-        variant = f" ({printable(place.caption_variant)})" if place.caption_variant else ""
+        written = (place.caption_variant, place.caption_source_id and f"source {place.caption_source_id}")
+        variant = f" ({', '.join(printable(part) for part in written if part)})" if place.caption_variant else ""
         crop = f"cropped at ({place.crop_left}, {place.crop_top})"
         lines += [
             f"  bucket   {place.bucket_id}, {place.w}x{place.h}",

@@ -13,10 +13,17 @@ import time
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import pyarrow as pa
+
 from hfbucket.config import Config
 from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
+from hfbucket.core.outcomes import CODE, EXPORTED
+from hfbucket.core.plan.caption_facts import CaptionCounts
 from hfbucket.core.plan.captions import Choice, choice_of, own_variants, priority_of
+from hfbucket.core.plan.model import Plan
+from hfbucket.core.plan.report import CaptionLine, CaptionReport
 from hfbucket.core.plan.variants import merge_of
 from hfbucket.io import tables
 from hfbucket.io.index_files import Index, IndexCaptions, IndexedUnit
@@ -84,6 +91,38 @@ def with_captions(index: Index, config: Config, *, on_event: OnEvent = ignore) -
             sources=workspace.sources(),
         )
     return dataclasses.replace(index, captions=captions)
+
+
+def caption_report(index: Index, made: Plan, config: Config) -> CaptionReport | None:
+    """Return what captions there are to choose from; None where the settings ask for nothing special."""
+    choice = choice_for(index, config)
+    if not config.priority and not choice.min_chars and choice.select == "first":
+        return None
+    counts = CaptionCounts.of(pa.chunked_array([], CAPTIONS.field("captions").type), choice)
+    for start, piece in index.groups("captions"):
+        outcome = made.outcome[start : start + piece.num_rows]
+        # Outcomes stand in the order in which they apply: these images came as far as their captions.
+        reached = (outcome == EXPORTED) | (outcome >= CODE["skipped_no_caption"])
+        counts += CaptionCounts.of(piece["captions"].filter(pa.array(reached)), choice)
+    chosen = made.caption_index[made.outcome == EXPORTED]
+    selected = np.bincount(chosen[chosen >= 0], minlength=len(choice.universe)).tolist()
+    lines = tuple(
+        CaptionLine(
+            variant=name,
+            priority=place if place < len(choice.priority) else None,
+            images=int(counts.having[place]),
+            too_short=int(counts.too_short[place]),
+            selected=selected[place],
+        )
+        for place, name in enumerate(choice.universe)
+    )
+    return CaptionReport(
+        variants=lines,
+        images=counts.images,
+        without=counts.without,
+        min_caption_chars=choice.min_chars,
+        only_too_short=counts.only_too_short,
+    )
 
 
 def _gathered(

@@ -15,6 +15,7 @@ from hfbucket.core.law.geometry import Int64s
 from hfbucket.core.law.sizes import distinct_sizes
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan import figures
+from hfbucket.core.plan.captions import Choice
 from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.rows import COLUMNS, Rows
@@ -60,10 +61,11 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Pl
     if index.rows == 0:
         named = ", ".join(source.url for source in index.sources)
         raise SourceError(f"no images in {named}; check the path, or force how it is read with --source-type")
-    rows = _read(index, config, on_event)
+    choice = choice_for(index, config)
+    rows = _read(index, config, choice, on_event)
     if config.duplicate_ids == "error":
         _check_ids(index, rows)
-    _check_captions(index, rows, config)
+    _check_captions(index, rows, config, choice)
     plan = plan_rows(rows, buckets, config, plan_id=plan_id(index, config, protos))
     if not np.any(plan.outcome == EXPORTED):
         _refuse_nothing(rows, plan, config, protos)
@@ -83,8 +85,7 @@ def plan_id(index: Index, config: Config, protos: Protos) -> str:
     return sha256_of(decides)[:16]
 
 
-def _read(index: Index, config: Config, on_event: OnEvent) -> Rows:
-    choice = choice_for(index, config)
+def _read(index: Index, config: Config, choice: Choice, on_event: OnEvent) -> Rows:
     rows = Rows.empty(index.rows)
     for start, piece in index.groups(*COLUMNS):
         rows.put(start, piece, config, choice)
@@ -111,25 +112,37 @@ def _check_ids(index: Index, rows: Rows) -> None:
                       f"{remedy}, or keep the first of each with --duplicate-ids first")  # fmt: skip
 
 
-def _check_captions(index: Index, rows: Rows, config: Config) -> None:
+def _check_captions(index: Index, rows: Rows, config: Config, choice: Choice) -> None:
     readable = rows.outcome == EXPORTED
     without = np.flatnonzero(readable & (rows.caption_index < 0))
     images = int(np.count_nonzero(readable))
+    lacking = f"{len(without)} of {images} images have no caption"
+    if choice.min_chars:
+        lacking += f" of at least {choice.min_chars} characters"
     if config.missing_caption == "error" and len(without):
-        raise SourceError(f"{len(without)} of {images} images have no caption, among them {_ids(index, without)}; "
-                          "--missing-caption error asks for one in each. " + _caption_help(index, config))  # fmt: skip
+        shown = _ids(index, without)
+        raise SourceError(f"{lacking}, among them {shown}; --missing-caption error asks for one in each. "
+                          + _caption_help(index, config, choice))  # fmt: skip
     if config.missing_caption is None and 2 * len(without) > images:
-        raise SourceError(f"{len(without)} of {images} images have no caption. " + _caption_help(index, config))
+        raise SourceError(f"{lacking}. " + _caption_help(index, config, choice))
 
 
-def _caption_help(index: Index, config: Config) -> str:
-    facts = [index.facts(number) for number in range(len(index.sources))]
-    keys = sorted({key for each in facts for key in each.meta_keys})
-    sidecars = sorted({extension for each in facts for extension in each.sidecars})
+def _caption_help(index: Index, config: Config, choice: Choice) -> str:
+    help_text = f"Looked for {', '.join(choice.priority)}"
+    if config.priority:
+        others = ", ".join(choice.universe[len(choice.priority) :])
+        help_text += f"; other variants: {others}; add one of them to --priority" if others else ""
+    else:
+        facts = [index.facts(number) for number in range(len(index.sources))]
+        keys = sorted({key for each in facts for key in each.meta_keys})
+        sidecars = sorted({extension for each in facts for extension in each.sidecars})
+        help_text += (
+            f"; columns found: {', '.join(keys) or 'none'}; sidecar files found: {', '.join(sidecars) or 'none'}. "
+            "Name the column with --caption-column NAME"
+        )
     return (
-        f"Looked for {', '.join(config.variants)}; columns found: {', '.join(keys) or 'none'}; "
-        f"sidecar files found: {', '.join(sidecars) or 'none'}. Name the column with --caption-column NAME, keep "
-        "images without caption with --missing-caption empty, or leave them out with --missing-caption drop"
+        f"{help_text}, keep images without caption with --missing-caption empty, or leave them out with "
+        "--missing-caption drop"
     )
 
 

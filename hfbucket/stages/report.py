@@ -24,7 +24,7 @@ from hfbucket.executors.local import worker_count
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local
 from hfbucket.sources import SOURCES
-from hfbucket.stages.captions import choice_for, with_captions, with_priority
+from hfbucket.stages.captions import caption_report, choice_for, with_captions, with_priority
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
 
@@ -76,6 +76,7 @@ def make_report(
         rescued_by_base=figures.rescued_by_base(too_small, config, protos),
         base_options=figures.base_options(sizes, config, protos) if compare_bases else (),
         captions_selected=_captions_selected(made, choice_for(index, config)),
+        captions=caption_report(index, made, config),
         captions_repaired=int(pc.sum(table["caption_repaired"]).as_py() or 0),
         reencoded_in_passthrough=_reencoded(made) if config.image_mode == "passthrough_jpeg" else None,
         images_with_gps=int(_is_true(table["gps"])[made.outcome == EXPORTED].sum()),

@@ -73,6 +73,8 @@ class Placed:
     image_mode: str
     caption: str | None
     caption_variant: str | None
+    #: Of the captions of a workspace: which of the manifest's caption_sources wrote it; None where that is not known.
+    caption_source_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

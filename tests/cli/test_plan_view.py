@@ -12,6 +12,8 @@ from hfbucket.core.plan.report import (
     BaseOption,
     BaseTable,
     BucketLine,
+    CaptionLine,
+    CaptionReport,
     Example,
     Needs,
     OutcomeLine,
@@ -85,6 +87,7 @@ REPORT = PlanReport(
         ),
     ),
     captions_selected={"text": 1000, "none": 40},
+    captions=None,
     captions_repaired=2,
     reencoded_in_passthrough=10,
     images_with_gps=4,
@@ -192,3 +195,34 @@ def test_sizes(size_bytes: int, text: str) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(1, "1 s"), (99, "99 s"), (100, "2 min"), (7200, "2.0 h")])
 def test_durations(seconds: int, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_captions_to_choose_from() -> None:
+    lines = (
+        CaptionLine(variant="gemini", priority=0, images=1000, too_short=3, selected=990),
+        CaptionLine(variant="original", priority=1, images=30, too_short=0, selected=20),
+        CaptionLine(variant="other\x1b", priority=None, images=0, too_short=0, selected=0),
+    )
+    found = CaptionReport(variants=lines, images=1040, without=1, min_caption_chars=0, only_too_short=0)
+    text = plan_text(dataclasses.replace(REPORT, captions=found))
+    assert (
+        """
+Captions of 1,040 images that can be read
+  variant    priority  images  share  selected
+  gemini            0   1,000  96.2%       990
+  original          1      30   2.9%        20
+  other\\x1b                 0   0.0%         0
+  1 image without a caption of the priority
+"""
+        in text
+    )
+    assert "Captions: " not in text
+    found = dataclasses.replace(found, min_caption_chars=20, only_too_short=2)
+    assert """
+  variant    priority  images  share  under 20  selected
+  gemini            0   1,000  96.2%         3       990
+  original          1      30   2.9%         0        20
+  other\\x1b                 0   0.0%         0         0
+  1 image without a caption of the priority
+  2 images with none of at least 20 characters
+""" in plan_text(dataclasses.replace(REPORT, captions=found))

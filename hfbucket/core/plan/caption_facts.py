@@ -1,18 +1,61 @@
-"""What a manifest says about captions: the variants with their counts, how one is selected, where they come from."""
+"""What a plan and a manifest say about captions: their variants with counts, and where they come from."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
 from hfbucket.core.manifest.model import Captions, CaptionVariant
-from hfbucket.core.plan.captions import Choice
+from hfbucket.core.plan.captions import Choice, characters_of
 
 _LOCAL_PATH: Final = re.compile(r"/[^/]|~[/\\]|[A-Za-z]:[\\/]|\\\\|file:|local:")
 _PRIVATE: Final = re.compile(
     r"prompt(?!_sha256)|secret|password|credential|authorization|(api|access|auth)_?(key|token)", re.IGNORECASE
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionCounts:
+    """Images that can be read, by what captions they have; counts of parts of a table fold with `+`."""
+
+    images: int
+    #: int64[universe]: images with a caption of each variant that is not blank, and those for which it is too short.
+    having: npt.NDArray[np.int64]
+    too_short: npt.NDArray[np.int64]
+    #: Images without a caption of any variant of the priority, and with such ones that are all too short.
+    without: int
+    only_too_short: int
+
+    @classmethod
+    def of(cls, captions: pa.ChunkedArray, choice: Choice) -> CaptionCounts:
+        """Return the counts of images by their lists of captions, one entry per variant of the universe."""
+        characters = characters_of(captions, len(choice.universe))
+        having, long_enough = characters > 0, characters >= max(choice.min_chars, 1)
+        first = slice(0, len(choice.priority))
+        some = having[:, first].any(axis=1)
+        return cls(
+            images=len(captions),
+            having=having.sum(axis=0),
+            too_short=(having & ~long_enough).sum(axis=0),
+            without=int((~some).sum()),
+            only_too_short=int((some & ~long_enough[:, first].any(axis=1)).sum()),
+        )
+
+    def __add__(self, other: CaptionCounts) -> CaptionCounts:
+        """Return the counts of the images of both."""
+        return CaptionCounts(
+            images=self.images + other.images,
+            having=self.having + other.having,
+            too_short=self.too_short + other.too_short,
+            without=self.without + other.without,
+            only_too_short=self.only_too_short + other.only_too_short,
+        )
 
 
 def captions_entry(

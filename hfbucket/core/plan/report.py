@@ -100,6 +100,33 @@ class BaseOption:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionLine:
+    """One caption variant. Counts but `selected` are of images that can be read and no filter left out."""
+
+    variant: str
+    #: Place in the priority; None where the variant is kept in the sample tables and never selected.
+    priority: int | None
+    #: With a caption that is not blank, and of those the ones with fewer characters than --min-caption-chars asks for.
+    images: int
+    too_short: int
+    #: Of the images that would be exported.
+    selected: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionReport:
+    """What there is to choose from. Counts are of images that can be read and no filter left out."""
+
+    variants: tuple[CaptionLine, ...]
+    images: int
+    #: Without a caption of any variant of the priority.
+    without: int
+    min_caption_chars: int
+    #: With such captions that all have fewer characters than that.
+    only_too_short: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
     """What a build takes; bytes and seconds are estimates."""
 
@@ -129,6 +156,8 @@ class PlanReport:
     #: Only where no base was asked for.
     base_options: tuple[BaseOption, ...]
     captions_selected: Mapping[str, int]
+    #: Only where captions are chosen by more than the usual places.
+    captions: CaptionReport | None
     captions_repaired: int
     #: None in re-encode mode.
     reencoded_in_passthrough: int | None
