@@ -120,3 +120,15 @@ LEDGER: Final = pa.schema(
     ]
 )
 """One row per input, in source order."""
+
+ANNOTATIONS: Final = pa.schema(
+    [
+        pa.field("name", pa.large_string(), nullable=False),  # path, file name or stem of an image, with /
+        pa.field("captions", pa.large_list(pa.large_string()), nullable=False),  # in the file's order; null for blank
+        pa.field("named", pa.list_(pa.large_string()), nullable=False),  # of the columns that the user named
+        pa.field("repaired", pa.bool_(), nullable=False),
+        pa.field("meta", pa.large_string(), nullable=False),  # canonical JSON object of the other fields
+        pa.field("keys", pa.int32(), nullable=False),  # number of the set of keys that `meta` has
+    ]
+)
+"""One row per image that annotation files name, in the order of its first record."""

@@ -55,6 +55,8 @@ class Unit:
     #: Of a local container; 0 for others.
     mtime_ns: int = 0
     entries: tuple[FileEntry, ...] = ()
+    #: Of an archive that was split: its parts in order, the first of which is `url`; else empty.
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +73,8 @@ class UnitFacts:
     kept_keys: tuple[str, ...] = ()
     #: Sidecar extensions seen and how often.
     sidecars: Mapping[str, int] = field(default_factory=dict)
+    #: Files that may hold captions and are not used, such as `captions.txt`; sorted, some of them where there are many.
+    beside: tuple[str, ...] = ()
     #: What a user should be told once: "00002.tar ends inside member 0000203.jpg", sorted, unique.
     notes: tuple[str, ...] = ()
 
@@ -82,6 +86,7 @@ class UnitFacts:
             meta_keys=tuple(sorted({*self.meta_keys, *other.meta_keys})),
             kept_keys=tuple(sorted({*self.kept_keys, *other.kept_keys})),
             sidecars=_sum(self.sidecars, other.sidecars),
+            beside=tuple(sorted({*self.beside, *other.beside})),
             notes=tuple(sorted({*self.notes, *other.notes})),
         )
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from hfbucket.core.keys import text_of
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io import store
+from hfbucket.sources.annotations.files import EXTENSIONS as ANNOTATIONS
 from hfbucket.sources.listing import Listing
 from hfbucket.sources.rows import extension_of
+
+MOST_BESIDE: Final = 64
+"""How many files beside the images are looked at for annotations."""
 
 _RECORD = re.compile(rb"(?P<shard>(?:.*/)?\d+)(?:\.parquet|_stats\.json)", re.DOTALL)
 
@@ -28,6 +33,7 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) ->
     ignored: Counter[str] = Counter()
     odd, records = 0, 0
     units = []
+    unused = [] if store.kind_of(spec.url) == "folder" else _others(root, {file.path for file in found})
     for file in found:
         name = text_of(file.path)
         if file.kind != "file":
@@ -49,7 +55,22 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) ->
             records += 1
         else:
             ignored[extension_of(name)] += 1
-    return Listing(units=tuple(units), facts=listing_facts(ignored, odd, records))
+            unused.append(file.path)
+    beside = may_annotate(unused)
+    facts = listing_facts(ignored, odd, records, beside=beside)
+    return Listing(units=tuple(units), facts=facts, beside=tuple(store.join(root, path) for path in beside))
+
+
+def may_annotate(paths: Iterable[bytes]) -> list[bytes]:
+    """Return the files that may hold captions of a source's images, by their extension; the nearest to the root."""
+    named = [path for path in paths if extension_of(text_of(path)) in ANNOTATIONS]
+    return sorted(named, key=lambda path: (path.count(b"/"), path))[:MOST_BESIDE]
+
+
+def _others(root: str, found: Collection[bytes]) -> list[bytes]:
+    """Return the files of a folder that a file or a glob did not name, without what img2dataset writes."""
+    beside = (file.path for file in store.walk(root, deep=False) if file.kind == "file")
+    return [path for path in beside if path not in found and not _RECORD.fullmatch(path)]
 
 
 def is_record(path: bytes, shards: Collection[bytes]) -> bool:
@@ -62,18 +83,22 @@ def is_record(path: bytes, shards: Collection[bytes]) -> bool:
     return match is not None and match["shard"] in shards
 
 
-def listing_facts(ignored: Counter[str], odd: int, records: int, notes: Sequence[str] = ()) -> UnitFacts:
+def listing_facts(
+    ignored: Counter[str], odd: int, records: int, notes: Sequence[str] = (), *, beside: Sequence[bytes] = ()
+) -> UnitFacts:
     """Return what lay beside the images of a source.
 
     Args:
         ignored: files by extension.
         odd: pipes, devices and the like.
         records: files for which `is_record` holds: understood, and its samples say the same.
+        beside: what `may_annotate` gave.
     """
     return UnitFacts(
         ignored=dict(sorted(ignored.items())),
         ignored_members=odd,
         sidecars={"img2dataset records": records} if records else {},
+        beside=tuple(sorted(map(text_of, beside))),
         notes=tuple(sorted({*notes})),
     )
 

@@ -18,7 +18,7 @@ from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files
-from hfbucket.sources.containers import files_of, is_record, listing_facts
+from hfbucket.sources.containers import files_of, is_record, listing_facts, may_annotate
 from hfbucket.sources.listing import Listing
 from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
 
@@ -40,7 +40,9 @@ def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
     listed = _Folder(root, found, wanted, config)
     slices = _slices(listed.entries)
     units = tuple(_unit(spec, number, root, part, listed) for part in slices)
-    return Listing(units=units, facts=listed.facts())
+    beside = listed.beside()
+    urls = tuple(store.join(root, path) for path in beside)
+    return Listing(units=units, facts=listed.facts(beside), beside=urls)
 
 
 def random_access(unit: Unit) -> bool:
@@ -104,7 +106,13 @@ class _Folder:
         versions = (self._found[path].version if path in self._found else "missing" for path in paths)
         return "\0".join((text_of(entry.path), *versions, entry.row or ""))
 
-    def facts(self) -> UnitFacts:
+    def beside(self) -> list[bytes]:
+        """Return the files that may be annotations: those that belong to no image."""
+        shards = {path.rpartition(b"/")[0] for path in self._used}
+        others = (path for path, file in self._found.items() if path not in self._used and file.kind == "file")
+        return may_annotate(path for path in others if not is_record(path, shards))
+
+    def facts(self, beside: Sequence[bytes]) -> UnitFacts:
         """Return what lay there beside images and what belongs to them."""
         ignored: Counter[str] = Counter()
         odd, records = 0, 0
@@ -118,7 +126,7 @@ class _Folder:
                 records += 1
             else:
                 ignored[extension_of(text_of(file.path))] += 1
-        return listing_facts(ignored, odd, records, self._notes)
+        return listing_facts(ignored, odd, records, self._notes, beside=beside)
 
     def _is_image(self, file: store.FileInfo) -> bool:
         extension = extension_of(text_of(file.path))

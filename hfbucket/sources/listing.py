@@ -13,3 +13,5 @@ class Listing:
 
     units: tuple[Unit, ...]
     facts: UnitFacts
+    #: Urls of files that may be annotations, those nearest to the root first; some of them where there are many.
+    beside: tuple[str, ...] = ()

@@ -97,14 +97,8 @@ class Rows:
 
     def _image_id(self, key: str, meta: Mapping[str, Any]) -> tuple[str, str]:
         """Return the id, and what is wrong with the column that should have given it."""
-        column = self._config.id_column
-        if column is None:
-            return self._unit.prefix + key, ""
-        value = meta.get(column)
-        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-            return self._unit.prefix + key, f"its metadata has no id in {column!r}: {value!r:.80}"
-        text = str(value).encode("utf-8", "replace").decode("utf-8")
-        return self._unit.prefix + text, ""
+        text, problem = id_text(self._config.id_column, meta)
+        return self._unit.prefix + (text or key), problem
 
     def sidecar(self, extension: str) -> None:
         """Count a sidecar that belongs to an image."""
@@ -130,6 +124,16 @@ class Rows:
         )
         self._pack()
         return pa.concat_tables(self._tables), facts
+
+
+def id_text(column: str | None, meta: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the id that a metadata column gives, or nothing, and what is wrong with that column, or nothing."""
+    if column is None:
+        return "", ""
+    value = meta.get(column)
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        return "", f"its metadata has no id in {column!r}: {value!r:.80}"
+    return str(value).encode("utf-8", "replace").decode("utf-8"), ""
 
 
 def look_at(file: BinaryIO, *, name: str, size_bytes: int, max_pixels: int) -> dict[str, Any]:

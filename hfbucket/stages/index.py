@@ -17,19 +17,20 @@ from hfbucket.config import Config
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.meta import SIDECAR
-from hfbucket.core.units import SourceSpec, Unit, UnitFacts
+from hfbucket.core.units import SourceSpec, Unit
 from hfbucket.errors import BuildError, SampleError, SourceError
 from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.local import map_tasks
 from hfbucket.executors.task import Failure
 from hfbucket.io import store
 from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
-from hfbucket.sources import SOURCES, Listing
-from hfbucket.sources.detect import resolve
+from hfbucket.sources import SOURCES
 from hfbucket.sources.rows import Look, look_at
+from hfbucket.stages.annotate import annotated
 from hfbucket.stages.care import Care, carefully, workers_for
 from hfbucket.stages.copies import plan_copies, scanned
 from hfbucket.stages.rounds import failure_of
+from hfbucket.stages.survey import Survey, cache_folder, refuse_empty, survey
 
 _INDEX_VERSION: Final = 2
 """Raised whenever a scan gives other rows for the same bytes and settings."""
@@ -69,45 +70,34 @@ def build_index(
     Raises:
         SourceError: a source is not there, empty, unreadable, or not what was said.
     """
-    specs = tuple(_resolved(argument, config) for argument in sources)
-    if check is not None:
-        check(specs)
-    listings = [_listing(spec, number, config) for number, spec in enumerate(specs)]
-    chosen = [_sampled(listing.units, config.sample_units) for listing in listings]
-    for spec, listing in zip(specs, listings, strict=True):
-        _refuse_empty(spec, len(listing.units), listing.facts)
-    units = _indexed([unit for part in chosen for unit in part], config, copies, on_event)
+    return index_of(survey(sources, config, on_event=on_event, check=check), copies=copies, on_event=on_event)
+
+
+def index_of(found: Survey, *, copies: Path | None = None, on_event: OnEvent = ignore) -> Index:
+    """Return the index of surveyed sources, for the settings that the survey gave.
+
+    Args:
+        copies: as `build_index` takes it.
+
+    Raises:
+        SourceError: a source is unreadable or without images, or annotations that were named fit none of them.
+    """
+    config = found.config
+    chosen = [_sampled(listing.units, config.sample_units) for listing in found.listings]
+    # Ids that annotations may give are only known when these are joined.
+    scanned_with = replace(config, id_column=None) if found.annotations else config
+    units = _indexed([unit for part in chosen for unit in part], scanned_with, copies, on_event)
     index = Index(
-        sources=specs,
+        sources=found.sources,
         units=units,
-        listing_facts=tuple(listing.facts for listing in listings),
-        units_listed=tuple(len(listing.units) for listing in listings),
+        listing_facts=tuple(listing.facts for listing in found.listings),
+        units_listed=tuple(len(listing.units) for listing in found.listings),
     )
+    if found.annotations:
+        index = annotated(index, found, on_event=on_event)
     _check(index, config)
-    _tell(index, config, on_event)
+    _tell(index, config, found.named_columns, on_event)
     return index
-
-
-def _resolved(argument: str, config: Config) -> SourceSpec:
-    try:
-        return resolve(argument, config)
-    except OSError as error:
-        raise SourceError(f"{argument}: cannot be looked at: {error}") from error
-
-
-def _listing(spec: SourceSpec, number: int, config: Config) -> Listing:
-    try:
-        return SOURCES[spec.kind].list_units(spec, number, config)
-    except OSError as error:
-        raise SourceError(f"{spec.url}: cannot be listed: {error}") from error
-
-
-def cache_folder(config: Config) -> Path:
-    """Return the folder of the index cache: as set, else HFBUCKET_CACHE, else in the user's cache folder."""
-    folder = config.cache_dir or os.environ.get("HFBUCKET_CACHE")
-    if folder:
-        return Path(folder).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfbucket"
 
 
 def _sampled(units: tuple[Unit, ...], count: int | None) -> tuple[Unit, ...]:
@@ -115,13 +105,6 @@ def _sampled(units: tuple[Unit, ...], count: int | None) -> tuple[Unit, ...]:
     if count is None or count >= len(units):
         return units
     return tuple(units[(2 * number + 1) * len(units) // (2 * count)] for number in range(count))
-
-
-def _refuse_empty(spec: SourceSpec, found: int, facts: UnitFacts) -> None:
-    if found:
-        return
-    ignored = ", ".join(f"{count} .{extension}" for extension, count in facts.ignored.items()) or "nothing else"
-    raise SourceError(f"source {spec.name!r} holds no images: found {ignored}. Is the path right, or --source-type?")
 
 
 def _indexed(units: Sequence[Unit], config: Config, copies: Path | None, on_event: OnEvent) -> tuple[IndexedUnit, ...]:
@@ -241,21 +224,19 @@ def _check(index: Index, config: Config) -> None:
     for number, spec in enumerate(index.sources):
         rows = sum(unit.rows for unit in index.units if unit.unit.source == number)
         facts = index.facts(number)
-        _refuse_empty(spec, rows, facts)
+        refuse_empty(spec, rows, facts)
         if config.id_column is not None and config.id_column not in facts.meta_keys:
             known = ", ".join(facts.meta_keys) or "none"
             wanted = f"{config.id_column!r} for --id-column"
             raise SourceError(f"source {spec.name!r} has no metadata {wanted}; it has: {known}")
 
 
-def _tell(index: Index, config: Config, on_event: OnEvent) -> None:
+def _tell(index: Index, config: Config, named: Sequence[str], on_event: OnEvent) -> None:
     """Tell what is odd about the sources, such as a tar that is cut off, and where the index lies."""
     facts = [index.facts(number) for number in range(len(index.sources))]
     notes = [note for each in facts for note in each.notes]
     known = {SIDECAR, "txt", *(key for each in facts for key in each.meta_keys)}
-    notes += [
-        f"no source has a column {name!r}: see --caption-column" for name in config.caption_column if name not in known
-    ]
+    notes += [f"no source has a column {name!r}: see --caption-column" for name in named if name not in known]
     for note in notes[:_MOST_NOTES]:
         on_event(Notice(level="warning", text=note))
     if len(notes) > _MOST_NOTES:
@@ -272,4 +253,4 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes} bytes"
 
 
-__all__ = ["Listing", "build_index", "cache_folder"]
+__all__ = ["build_index", "cache_folder", "index_of"]

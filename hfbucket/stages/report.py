@@ -25,8 +25,9 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local
 from hfbucket.sources import SOURCES
 from hfbucket.stages.captions import caption_report, choice_for, with_captions, with_priority
-from hfbucket.stages.index import build_index
+from hfbucket.stages.index import index_of
 from hfbucket.stages.plan import make_plan, read_protos
+from hfbucket.stages.survey import survey
 
 _COLUMNS = ("format", "size_bytes", "width", "height", "gps", "caption_repaired")
 
@@ -51,9 +52,14 @@ def plan(
         ConfigError, SourceError: the settings or the sources make no plan; says why and what to do.
     """
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
-    config = with_priority(config or Config())
-    index = with_captions(build_index(sources, config, on_event=on_event), config, on_event=on_event)
-    return make_report(index, make_plan(index, config, on_event=on_event), config, sources, output, compare_bases)
+    config = config or Config()
+    found = survey(sources, config, on_event=on_event)
+    resolved = with_priority(found.config)
+    index = with_captions(index_of(found, on_event=on_event), resolved, on_event=on_event)
+    made = make_plan(index, resolved, on_event=on_event)
+    report = make_report(index, made, resolved, sources, output, compare_bases)
+    command = _build_command(config, sources, output, None if report.is_sample else made.plan_id)
+    return dataclasses.replace(report, build_command=command)
 
 
 def make_report(

@@ -32,9 +32,10 @@ from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.io.store import is_local, local_path
 from hfbucket.stages.captions import choice_for, with_captions, with_priority
 from hfbucket.stages.care import Care, workers_for
-from hfbucket.stages.index import build_index
+from hfbucket.stages.index import index_of
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.rounds import run_rounds
+from hfbucket.stages.survey import survey
 from hfbucket.stages.write.finish import Built, finish
 from hfbucket.stages.write.forward import settle_first
 from hfbucket.stages.write.places import check_apart, check_settings, clear, retire, written_folders
@@ -72,14 +73,12 @@ def build(
     export = Path(local_path(os.fspath(output)))
     work = work_of(export, config.work_dir)
     words, templates = read_words(config), read_templates(config)
-    config = with_priority(config)
-    settings = content_settings(config, read_protos(config))
     settle_first(export, on_event=on_event)
+    found = survey(sources, config, on_event=on_event, check=lambda specs: check_apart(specs, export, work))
+    config = with_priority(found.config)
+    settings = content_settings(config, read_protos(config))
     check_settings(export, work, settings, overwrite=config.overwrite)
-    index = build_index(
-        sources, config, on_event=on_event, copies=work.copies, check=lambda specs: check_apart(specs, export, work)
-    )
-    index = with_captions(index, config, on_event=on_event)
+    index = with_captions(index_of(found, on_event=on_event, copies=work.copies), config, on_event=on_event)
     plan = make_plan(index, config, on_event=on_event)
     _check_plan(index, plan, config)
     with clear_errors(), only_one(work):
