@@ -8,10 +8,11 @@ from functools import partial
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.core.plan.captions import ok_matrix
+from hfbucket.core.plan.captions import characters_of, selected
 
 Kind = Literal["int", "float", "bool", "text"]
 
@@ -52,7 +53,7 @@ def index_columns(variants: Sequence[str], own: Sequence[str]) -> dict[str, Colu
         "image_id": "text", "width": "int", "height": "int", "size_bytes": "int", "format": "text",
         "orientation": "int", "color": "text", "archive": "text", "member": "text", SOURCE: "text",
     }  # fmt: skip
-    first = partial(_first_ok, places=[variants.index(name) for name in own])
+    first = partial(_first_ok, places=np.array([variants.index(name) for name in own], dtype=np.int8))
     return {
         **{name: _plain(name, kind) for name, kind in plain.items()},
         **{
@@ -104,19 +105,13 @@ def _plain(name: str, kind: Kind) -> Column:
 
 def _at(table: pa.Table, place: int) -> pa.ChunkedArray:
     """Return the captions at one place; null where a list is null or shorter."""
-    captions = table["captions"].combine_chunks()
-    lengths = pc.fill_null(pc.list_value_length(captions), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    starts = np.cumsum(lengths) - lengths  # in the flattened list, which leaves nulls out
-    return pa.chunked_array([_gather(pc.list_flatten(captions), starts + place, lengths > place)])
+    return pa.chunked_array([selected(table["captions"], np.full(table.num_rows, place, dtype=np.int8))])
 
 
-def _first_ok(table: pa.Table, places: Sequence[int]) -> pa.ChunkedArray:
+def _first_ok(table: pa.Table, places: npt.NDArray[np.int8]) -> pa.ChunkedArray:
     """Return the first caption of these places that is neither null nor blank; null where there is none."""
-    found = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
-    ok = ok_matrix(table["captions"], max(places, default=-1) + 1)
-    for place in reversed(places):
-        found = pc.if_else(pa.array(ok[:, place]), _at(table, place), found)
-    return found
+    ok = characters_of(table["captions"], int(places.max()) + 1)[:, places] > 0
+    return pa.chunked_array([selected(table["captions"], np.where(ok.any(axis=1), places[ok.argmax(axis=1)], -1))])
 
 
 def _of_variant(table: pa.Table, variant: str) -> pa.ChunkedArray:
@@ -128,8 +123,4 @@ def _of_variant(table: pa.Table, variant: str) -> pa.ChunkedArray:
     entry_of_row = np.full(len(captions), -1, dtype=np.int64)
     entry_of_row[rows[hit]] = hit
     texts = pc.struct_field(entries, "text")
-    return pa.chunked_array([_gather(texts, entry_of_row, entry_of_row >= 0)])
-
-
-def _gather(values: pa.Array, places: np.ndarray, there: np.ndarray) -> pa.Array:
-    return values.take(pa.array(np.where(there, places, 0), mask=~there))
+    return pa.chunked_array([texts.take(pa.array(entry_of_row, mask=entry_of_row < 0))])
