@@ -5,6 +5,10 @@ from __future__ import annotations
 import io
 import os
 import threading
+from bisect import bisect_right
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import accumulate
 from types import TracebackType
 from typing import BinaryIO, cast
 
@@ -78,10 +82,45 @@ class RandomFile:
         self.close()
 
 
+class JoinedFile:
+    """Several files read as one, at any place: what `cat` would give.
+
+    Args:
+        sequential: as RandomFile takes it.
+    """
+
+    def __init__(self, urls: Sequence[str], *, sequential: bool = False) -> None:
+        with ExitStack() as stack:
+            self._files = [stack.enter_context(RandomFile(url, sequential=sequential)) for url in urls]
+            self._opened = stack.pop_all()
+        self._ends = list(accumulate(file.size_bytes for file in self._files))
+        self.size_bytes = self._ends[-1] if self._ends else 0
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset` on: fewer only where the last file ends."""
+        pieces = []
+        for number in range(bisect_right(self._ends, offset), len(self._files)):
+            file, start = self._files[number], self._ends[number] - self._files[number].size_bytes
+            piece = file.pread(offset - start, size)
+            pieces.append(piece)
+            offset, size = offset + len(piece), size - len(piece)
+            if size <= 0 or offset < self._ends[number]:
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def __enter__(self) -> JoinedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+
 class Window(io.RawIOBase):
     """A seekable file over a range of a RandomFile; every read goes to it."""
 
-    def __init__(self, file: RandomFile, offset: int, size_bytes: int) -> None:
+    def __init__(self, file: RandomFile | JoinedFile, offset: int, size_bytes: int) -> None:
         self._file, self._offset, self._size = file, offset, size_bytes
         self._position = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob as local_glob
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,13 +17,13 @@ from typing import Any, Literal, cast
 from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
 from hfbucket.io.atomic import replacing
-from hfbucket.io.random_file import RandomFile, Window, open_seekable
+from hfbucket.io.random_file import JoinedFile, RandomFile, Window, open_seekable
 from hfbucket.io.stream import stream
 from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, split_glob, split_name
 
 __all__ = [
-    "FileInfo", "RandomFile", "Window", "absolute", "download", "glob", "info", "is_local", "join", "kind_of",
-    "local_path", "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
+    "FileInfo", "JoinedFile", "RandomFile", "Window", "absolute", "download", "glob", "info", "is_local", "join",
+    "kind_of", "local_path", "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
 ]  # fmt: skip
 
 _VERSION_KEYS = (
@@ -107,16 +107,20 @@ def read_bytes(url: str, *, limit_bytes: int | None = None, token: str | bool | 
     return b"".join(pieces)
 
 
-def download(url: str, path: Path, size_bytes: int) -> None:
+def download(url: str, path: Path, size_bytes: int, *, parts: Sequence[str] = ()) -> None:
     """Copy a file of `size_bytes` to a path of this machine: whole, or not at all.
+
+    Args:
+        parts: of a file that was split, all of its parts, to be joined.
 
     Raises:
         OSError: it cannot be read, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        for block in stream(url, size_bytes=size_bytes):
-            file.write(block)
+        for part in parts or (url,):
+            for block in stream(part, size_bytes=None if parts else size_bytes):
+                file.write(block)
 
 
 def _below(root: str, name: str) -> str:

@@ -7,18 +7,20 @@ extracted or followed: links, devices and folders come out as members that are n
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 from hfbucket.errors import SourceError
-from hfbucket.io.store import RandomFile, open_seekable
+from hfbucket.io.store import JoinedFile, RandomFile, Window, open_seekable
 
 BLOCK: Final = 512
 _ZERO: Final = bytes(BLOCK)
 _LONGEST_NAME_BYTES: Final = 1 << 20
 _SKIP_BYTES: Final = 1 << 20
+_BUFFER_BYTES: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _COMPRESSED: Final = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -95,19 +97,26 @@ def is_gzip(url: str) -> bool:
 
 
 @contextmanager
-def open_tar(url: str) -> Iterator[RandomFile | ForwardFile]:
+def open_tar(url: str, parts: Sequence[str] = ()) -> Iterator[RandomFile | JoinedFile | ForwardFile]:
     """Yield a tar to read members of, unpacked on the way where it is gzipped.
+
+    Args:
+        parts: of a tar that was split, all of its parts in order.
 
     Raises:
         SourceError: it is compressed in another way.
     """
-    with RandomFile(url, sequential=True) as file:
+    opened = JoinedFile(parts, sequential=True) if parts else RandomFile(url, sequential=True)
+    with opened as file:
         head = file.pread(0, 6)
         for magic, name in _COMPRESSED.items():
             if head.startswith(magic):
                 raise SourceError(f"{url}: is compressed with {name}, which is not read: unpack it first")
         if not head.startswith(_GZIP):
             yield file
+            return
+        if isinstance(file, JoinedFile):
+            yield ForwardFile(io.BufferedReader(Window(file, 0, file.size_bytes), _BUFFER_BYTES))
             return
     with open_seekable(url) as stream:
         yield ForwardFile(stream)

@@ -8,11 +8,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from hfbucket.core.keys import text_of
+from hfbucket.core.keys import digest_of, text_of
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
+from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.sources.annotations.files import EXTENSIONS as ANNOTATIONS
 from hfbucket.sources.listing import Listing
+from hfbucket.sources.parts import split_archives
 from hfbucket.sources.rows import extension_of
 
 MOST_BESIDE: Final = 64
@@ -21,11 +23,17 @@ MOST_BESIDE: Final = 64
 _RECORD = re.compile(rb"(?P<shard>(?:.*/)?\d+)(?:\.parquet|_stats\.json)", re.DOTALL)
 
 
-def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) -> Listing:
+def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str], *, split: bool = False) -> Listing:
     """Return one unit per container of a file, a folder or a glob.
 
     A file that was named, or that a glob names, is a container whatever its extension; of a folder's files those with
     one of `extensions` are.
+
+    Args:
+        split: parts of archives that were split are one container, too.
+
+    Raises:
+        SourceError: parts are missing.
     """
     root, named, found = files_of(spec.url)
     ends = tuple(f".{extension}" for extension in extensions)
@@ -34,8 +42,13 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) ->
     odd, records = 0, 0
     units = []
     unused = [] if store.kind_of(spec.url) == "folder" else _others(root, {file.path for file in found})
+    splits = split_archives(file.path for file in found if file.kind == "file") if split else {}
+    units += [_split_unit(spec, number, root, whole, parts, found) for whole, parts in splits.items()]
+    in_splits = {path for parts in splits.values() for path in parts}
     for file in found:
         name = text_of(file.path)
+        if file.path in in_splits:
+            continue
         if file.kind != "file":
             odd += 1
         elif file.path in named or name.lower().endswith(ends):
@@ -56,9 +69,38 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str]) ->
         else:
             ignored[extension_of(name)] += 1
             unused.append(file.path)
+    if splits:
+        _refuse_two(units)
+        units.sort(key=lambda unit: unit.name.encode("utf-8"))
     beside = may_annotate(unused)
     facts = listing_facts(ignored, odd, records, beside=beside)
     return Listing(units=tuple(units), facts=facts, beside=tuple(store.join(root, path) for path in beside))
+
+
+def _split_unit(
+    spec: SourceSpec, number: int, root: str, whole: bytes, parts: Sequence[bytes], found: Sequence[store.FileInfo]
+) -> Unit:
+    infos = {file.path: file for file in found}
+    files = [infos[path] for path in parts]
+    urls = tuple(store.join(root, path) for path in parts)
+    return Unit(
+        source=number,
+        kind=spec.kind,
+        url=urls[0],
+        name=text_of(whole),
+        prefix=spec.prefix,
+        size_bytes=sum(file.size_bytes for file in files),
+        version=digest_of("\n".join(f"{text_of(file.path)} {file.version}" for file in files)).hex(),
+        mtime_ns=max(file.mtime_ns for file in files),
+        parts=urls,
+    )
+
+
+def _refuse_two(units: Sequence[Unit]) -> None:
+    whole = {unit.name for unit in units if not unit.parts}
+    for unit in units:
+        if unit.parts and unit.name in whole:
+            raise SourceError(f"{unit.name}: lies there whole and in {len(unit.parts)} parts: keep one of both")
 
 
 def may_annotate(paths: Iterable[bytes]) -> list[bytes]:

@@ -15,6 +15,7 @@ from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files, parquet, tars
 from hfbucket.sources.containers import files_of, is_record
+from hfbucket.sources.parts import split_archives
 from hfbucket.sources.rows import extension_of
 
 _NAMED = re.compile(r"(?P<name>[^/\\=:*?\[\]]+)=(?P<url>.+)", re.DOTALL)
@@ -63,11 +64,14 @@ def _look(path: str, url: str) -> SourceKind:
     names = {file.path: text_of(file.path).lower() for file in files if file.kind != "other"}
     images = [at for at, name in names.items() if f".{extension_of(name)}" in IMAGE_EXTENSIONS]
     archives = [at for at, name in names.items() if name.endswith(tuple(f".{end}" for end in tars.EXTENSIONS))]
+    splits = split_archives(names)
+    archives += [at for parts in splits.values() for at in parts]
     tables = [at for at, name in names.items() if extension_of(name) == "parquet"]
     shards = {at.rpartition(b".")[0] for at in archives} | {at.rpartition(b"/")[0] for at in images}
     lone = [at for at in tables if at in named or not (metadata_files.is_metadata(at) or is_record(at, shards))]
     with_images = any(parquet.may_hold_images(store.join(root, at)) for at in lone[:_MOST_LOOKED_AT])
-    found: dict[SourceKind, int] = {"folder": len(images), "tars": len(archives), "parquet": len(lone) * with_images}
+    tar_count = len(archives) - sum(len(parts) - 1 for parts in splits.values())
+    found: dict[SourceKind, int] = {"folder": len(images), "tars": tar_count, "parquet": len(lone) * with_images}
     kinds = [kind for kind, count in found.items() if count]
     if len(kinds) > 1:
         what = " and ".join(f"{found[kind]} {_WORDS[kind]}" for kind in kinds)

@@ -17,12 +17,13 @@ from hfbucket.core.meta import parse_json
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
-from hfbucket.io.store import RandomFile, Window
+from hfbucket.io.store import JoinedFile, RandomFile, Window
 from hfbucket.io.tarread import ForwardFile, Member, is_gzip, members, open_tar
 from hfbucket.sources.containers import list_containers
 from hfbucket.sources.listing import Listing
 from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
 
+TarFile = RandomFile | JoinedFile | ForwardFile
 EXTENSIONS: Final = ("tar", "tgz", "tar.gz")
 _SIDECARS: Final = (*TEXT_EXTENSIONS, "json")
 _TEXT_LIMIT_BYTES: Final = 16 << 20
@@ -32,13 +33,13 @@ _HEAD_LIMIT_BYTES: Final = 64 << 20
 
 
 def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
-    """Return one unit per tar."""
-    return list_containers(spec, number, EXTENSIONS)
+    """Return one unit per tar; the parts of one that was split are one."""
+    return list_containers(spec, number, EXTENSIONS, split=True)
 
 
 def random_access(unit: Unit) -> bool:
-    """Return whether single images can be read at their offsets: not from gzipped tars."""
-    return not (unit.url.lower().endswith("gz") or is_gzip(unit.url))
+    """Return whether single images can be read at their offsets: not from gzipped tars, nor from split ones."""
+    return not (unit.parts or unit.url.lower().endswith("gz") or is_gzip(unit.url))
 
 
 def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
@@ -49,7 +50,7 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
     """
     rows = Rows(unit, config)
     notes: list[str] = []
-    with open_tar(unit.url) as file:
+    with open_tar(unit.url, unit.parts) as file:
         scan = _Scan(unit, config, rows, file, look)
         try:
             for member in members(file, notes):
@@ -71,7 +72,7 @@ def read_rows(unit: Unit, rows: pa.Table, config: Config) -> Iterator[tuple[int,
         rows: columns `offset` and `size_bytes` of the index.
     """
     offsets, sizes = rows["offset"].to_pylist(), rows["size_bytes"].to_pylist()
-    with open_tar(unit.url) as file:
+    with open_tar(unit.url, unit.parts) as file:
         for number in sorted(range(len(offsets)), key=offsets.__getitem__):
             yield number, file.pread(offsets[number], sizes[number])
 
@@ -90,7 +91,7 @@ class _Sample:
 class _Scan:
     """Groups the members of one tar into samples and turns them into rows."""
 
-    def __init__(self, unit: Unit, config: Config, rows: Rows, file: RandomFile | ForwardFile, look: Look) -> None:
+    def __init__(self, unit: Unit, config: Config, rows: Rows, file: TarFile, look: Look) -> None:
         self._unit, self._config, self._rows, self._file, self._look_at = unit, config, rows, file, look
         self._sample = _Sample("")
         self._with_image: set[str] = set()

@@ -38,7 +38,7 @@ def copy_of(folder: Path, url: str, version: str) -> Path:
 def from_copy(folder: Path, unit: Unit) -> Unit:
     """Return the unit as it is read: from its copy where there is one."""
     copy = copy_of(folder, unit.url, unit.version)
-    return replace(unit, url=str(copy)) if copy.exists() else unit
+    return replace(unit, url=str(copy), parts=()) if copy.exists() else unit
 
 
 def plan_copies(units: Sequence[Unit], folder: Path, on_event: OnEvent) -> dict[str, str]:
@@ -79,12 +79,12 @@ def scanned(unit: Unit, copy: str, config: Config, look: Look) -> tuple[pa.Table
         return scan_unit(unit, config, look)
     place = Path(copy)
     if not place.exists():
-        download(unit.url, place, unit.size_bytes)
+        download(unit.url, place, unit.size_bytes, parts=unit.parts)
     got = place.stat().st_size
     if got != unit.size_bytes:
         place.unlink()
         raise SourceError(f"{unit.url}: has {got} bytes, listed were {unit.size_bytes}; run the same command again")
     try:
-        return scan_unit(replace(unit, url=copy), config, look)
+        return scan_unit(replace(unit, url=copy, parts=()), config, look)
     except SourceError as error:
         raise SourceError(str(error).replace(copy, unit.url)) from error
