@@ -132,3 +132,22 @@ ANNOTATIONS: Final = pa.schema(
     ]
 )
 """One row per image that annotation files name, in the order of its first record."""
+
+WORKSPACE_IMAGES: Final = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("width", pa.int64()),
+        pa.field("height", pa.int64()),
+        pa.field("source", pa.string()),  # name of the source
+        pa.field("kind", pa.string(), nullable=False),  # file, tar, packed, parquet: how its bytes are reached
+        pa.field("path", pa.binary(), nullable=False),  # of the file that holds it, or its URL; may be no UTF-8
+        pa.field("archive", pa.string()),  # of a tar or Parquet file, below the source's root or the export
+        pa.field("member", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),  # tar, packed: first byte; Parquet: row; file: 0
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("source_sha256", pa.string()),
+        pa.field("meta", pa.string()),
+    ]
+)
+"""One row per image of a caption workspace."""

@@ -27,6 +27,7 @@ COMMANDS = {
     "pull": "Bring an export, or a part of it, from the Hub into a folder. Run it again to continue.",
     "explain": "Show how one image size gets its bucket and its crop.",
     "why": "Tell what became of one input, or list the inputs that were left out.",
+    "workspace": "Keep captions of many kinds for the images of a source or export in one SQLite file.",
     "card": "Change the words of a finished export's card.",
 }
 """Every command with its line in the help, in the order of the work."""

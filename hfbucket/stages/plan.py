@@ -11,7 +11,7 @@ from hfbucket.core.duplicates.exact import repeats
 from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.law.buckets import SDXL, Protos, parse_protos, scaled_buckets
-from hfbucket.core.law.geometry import Int64s
+from hfbucket.core.law.geometry import Int64s, Words
 from hfbucket.core.law.sizes import distinct_sizes
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan import figures
@@ -64,7 +64,7 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Pl
     choice = choice_for(index, config)
     rows = _read(index, config, choice, on_event)
     if config.duplicate_ids == "error":
-        _check_ids(index, rows)
+        check_ids(index, rows.words)
     _check_captions(index, rows, config, choice)
     plan = plan_rows(rows, buckets, config, plan_id=plan_id(index, config, protos))
     if not np.any(plan.outcome == EXPORTED):
@@ -93,8 +93,13 @@ def _read(index: Index, config: Config, choice: Choice, on_event: OnEvent) -> Ro
     return rows
 
 
-def _check_ids(index: Index, rows: Rows) -> None:
-    again, first = repeats(rows.words)
+def check_ids(index: Index, words: Words) -> None:
+    """Refuse two inputs with one image_id, naming both.
+
+    Args:
+        words: uint64[rows, >= 2], the digests as big-endian words.
+    """
+    again, first = repeats(words)
     if len(again) == 0:
         return
     pair = np.array([first[0], again[0]], dtype=np.int64)

@@ -62,11 +62,13 @@ def test_help_says_what_buckets_are_meant(capsys: pytest.CaptureFixture[str]) ->
 def test_every_command_explains_itself_and_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = cli.group.get_command(click.Context(cli.group), name)
     assert command is not None
-    assert command.get_short_help_str()
-    options_of = [param for param in command.params if isinstance(param, click.Option)]
-    assert [option.name for option in options_of if not option.help] == []
-    assert "--json" in {flag for option in options_of for flag in option.opts}
-    assert run(capsys, name, "--help")[0] == 0
+    below = list(command.commands.items()) if isinstance(command, click.Group) else []
+    for words, each in [([name], command), *(([name, part], found) for part, found in below)]:
+        assert each.get_short_help_str(), words
+        options_of = [param for param in each.params if isinstance(param, click.Option)]
+        assert [option.name for option in options_of if not option.help] == []
+        assert "--json" in {flag for option in options_of for flag in option.opts} or each is command and below
+        assert run(capsys, *words, "--help")[0] == 0
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

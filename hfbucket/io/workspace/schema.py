@@ -6,11 +6,6 @@ from typing import Final
 
 APPLICATION_ID: Final = 0x68666277  # "hfbw"
 VERSION: Final = 1
-LONGEST_CAPTION_BYTES: Final = 100_000
-"""Longer captions, in bytes of UTF-8, are refused: no text encoder reads them, and they fill memory."""
-
-STATUSES: Final = ("ok", "refused", "error", "empty")
-
 SCHEMA: Final = """
 CREATE TABLE images (
   image_id TEXT NOT NULL PRIMARY KEY,
@@ -18,9 +13,9 @@ CREATE TABLE images (
   width INTEGER,
   height INTEGER,
   source TEXT,
-  kind TEXT NOT NULL CONSTRAINT "kind is file, tar, tar.gz or parquet"
-    CHECK (kind IN ('file', 'tar', 'tar.gz', 'parquet')),
-  path TEXT NOT NULL,
+  kind TEXT NOT NULL CONSTRAINT "kind is file, tar, packed or parquet"
+    CHECK (kind IN ('file', 'tar', 'packed', 'parquet')),
+  path NOT NULL,
   archive TEXT,
   member TEXT,
   offset INTEGER NOT NULL,
@@ -59,6 +54,7 @@ CREATE TABLE variants (
   own INTEGER NOT NULL DEFAULT 0,
   locked INTEGER NOT NULL DEFAULT 0
 );
+INSERT INTO variants (variant, own, locked) VALUES ('original', 1, 1);
 CREATE TRIGGER captions_insert BEFORE INSERT ON captions BEGIN
   SELECT RAISE(ABORT, 'this variant is the source''s own: write captions under another name')
     WHERE EXISTS (SELECT 1 FROM variants WHERE variant = NEW.variant AND locked);
@@ -78,6 +74,8 @@ END;
 PRAGMA application_id = 1751540343;
 PRAGMA user_version = 1;
 """
-"""`path` is the file that holds the image, `offset` where in it: a byte in a tar (in a packed one, of what unpacking
-gives), a row in Parquet, 0 in a file of its own. `variants` has every variant; triggers keep it. A variant that is
-`locked` can only be written by who unlocks it within the same transaction: it is the source's own."""
+"""`path` is the file or URL that holds the image (a BLOB where it is no UTF-8), `offset` where in it: a byte in a tar
+(`packed`: of what unpacking gives), a row in Parquet, 0 in a file of its own. Rows of `images` stand in source order.
+
+`variants` has every variant; triggers keep it. One that is `locked` is the source's own: it is only written by who
+unlocks it within the same transaction. `original` is never anybody else's."""

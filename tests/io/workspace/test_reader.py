@@ -143,8 +143,9 @@ def test_the_tables_refuse_what_cannot_be(path: Path, sql: str, words: str) -> N
     ],
 )
 def test_the_sources_own_captions_cannot_be_written(path: Path, sql: str) -> None:
+    run_sql(path, "UPDATE variants SET locked = 0")
     write_captions(path, "original", {"a.jpg": "own"})
-    run_sql(path, "UPDATE variants SET own = 1, locked = 1")
+    run_sql(path, "UPDATE variants SET locked = 1")
     with pytest.raises(sqlite3.IntegrityError, match="this variant is the source's own"):
         run_sql(path, sql)
     with Workspace(path) as workspace:
