@@ -1,0 +1,121 @@
+"""The shards of a plan that are not there yet: told beforehand, written in rounds, counted afterwards."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from hfbucket.config import Config
+from hfbucket.core.card.numbers import size
+from hfbucket.core.events import Notice, OnEvent
+from hfbucket.core.outcomes import CODE, UNDECODABLE
+from hfbucket.core.plan.model import Plan
+from hfbucket.errors import BuildError, PlanMismatchError, TooManyFailuresError
+from hfbucket.io.index_files import Index
+from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
+from hfbucket.stages.care import Care, workers_for
+from hfbucket.stages.rounds import run_rounds
+from hfbucket.stages.write.shard import write_shard
+from hfbucket.stages.write.spool import spool_units
+from hfbucket.stages.write.tasks import ShardTask
+
+__all__ = ["announce", "check_plan", "check_written", "receipt_of", "write_pending"]
+
+_SHOWN: Final = 3
+
+
+def announce(plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTask], on_event: OnEvent) -> None:
+    """Tell how much is to be written."""
+    images, size_bytes = (sum(getattr(task, name) for task in pending) for name in ("samples", "planned_bytes"))
+    done = f", {len(tasks) - len(pending):,} are there already" if len(pending) < len(tasks) else ""
+    text = f"plan {plan.plan_id}: {len(pending):,} of {len(tasks):,} shards to write{done}"
+    on_event(Notice(level="info", text=f"{text}; {images:,} images, about {size(size_bytes)}"))
+
+
+def check_plan(index: Index, plan: Plan, config: Config) -> None:
+    """Refuse a plan that was not expected, or that leaves out too much.
+
+    Raises:
+        PlanMismatchError: another one was expected.
+        TooManyFailuresError: too many images cannot be decoded.
+    """
+    if config.expect_plan is not None and plan.plan_id != config.expect_plan:
+        raise PlanMismatchError(
+            f"expected plan {config.expect_plan}, got {plan.plan_id}: sources or settings changed since; look at "
+            "`hfbucket plan` again"
+        )
+    rows = np.flatnonzero(np.isin(plan.outcome, [CODE[name] for name in UNDECODABLE]))
+    shown = index.take(rows[:_SHOWN], ("image_id",))["image_id"].to_pylist()
+    _check_failures(len(rows), index.rows, shown, config)
+
+
+def _check_failures(failures: int, seen: int, shown: Sequence[str], config: Config) -> None:
+    if failures > config.max_failure_ratio * seen:
+        raise TooManyFailuresError(
+            f"{failures:,} of {seen:,} images cannot be decoded, such as {', '.join(map(repr, shown))}: more than "
+            f"--max-failure-ratio {float(config.max_failure_ratio):g} allows. Look at them, or raise the limit and run "
+            "the command again: what is done stays done"
+        )
+
+
+def write_pending(
+    index: Index, plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTask], on_event: OnEvent
+) -> None:
+    """Spool what must be, then write the shards that have no receipt."""
+    job = pending[0].job
+    numbers = {task.row_group for task in pending}
+    rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
+    spool_units(index, np.concatenate(rows), job.work, job.config, on_event=on_event)
+    needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(job.export).free
+    if needed > free:
+        text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"
+        on_event(Notice(level="warning", text=text))
+    workers = workers_for(job.config, (indexed.unit.url for indexed in index.units))
+    # Tasks of sources in memory run in this very process, which no image may end, unless that was asked for.
+    care = Care.CHILD if workers == 0 and job.config.workers != 0 else Care.NONE
+    # The longest first: no core waits for it at the end.
+    pending = [replace(task, care=care) for task in sorted(pending, key=lambda task: -task.planned_bytes)]
+    counts = [task.samples for task in pending]
+    done = sum(task.samples for task in tasks) - sum(counts)
+    run_rounds(
+        write_shard,
+        pending,
+        counts,
+        name=lambda task: task.file,
+        stage="write",
+        workers=workers,
+        on_event=on_event,
+        done=done,
+        careful=lambda task, last: replace(task, care=Care.ALONE if last else Care.CHILD),
+    )
+
+
+def receipt_of(task: ShardTask) -> Receipt | None:
+    """Return the receipt of a task that is done: it is of this very task, and the shard is there at its size."""
+    receipt = read_receipt(receipt_file(task.job.work.receipts, task.file))
+    if receipt is None or receipt.task_sha256 != task.task_sha256:
+        return None
+    path = Path(task.job.export, task.file)
+    size_bytes = path.stat().st_size if path.exists() else 0
+    return receipt if size_bytes == receipt.size_bytes else None
+
+
+def check_written(
+    receipts: Sequence[Receipt], tasks: Sequence[ShardTask], index: Index, plan: Plan, config: Config
+) -> None:
+    """Refuse shards that are not all there, or hold too little.
+
+    Raises:
+        BuildError: some vanished.
+        TooManyFailuresError: too many images could not be decoded.
+    """
+    if len(receipts) != len(tasks):
+        raise BuildError(f"{len(tasks) - len(receipts)} shards vanished while they were written; run the command again")
+    rejected = [entry.image_id for receipt in receipts for entry in receipt.rejected if entry.outcome in UNDECODABLE]
+    before = int(np.isin(plan.outcome, [CODE[name] for name in UNDECODABLE]).sum())
+    _check_failures(before + len(rejected), index.rows, rejected[:_SHOWN], config)
