@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 import hfbucket
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Progress
-from hfbucket.core.manifest.model import CaptionVariant
+from hfbucket.core.manifest.model import Captions, CaptionVariant
 from hfbucket.errors import ConfigError, PlanMismatchError, SourceError, WorkspaceError
 from hfbucket.io import tables
 from hfbucket.io.index_files import Index
@@ -181,6 +182,39 @@ def test_any_source_any_mode_and_any_workers_give_the_same(tmp_path: Path, kind:
     assert {i: row["caption_variant"] for i, row in rows.items()} == {
         i: "original" if ids.index(i) % 2 else "v" for i in rows
     }
+
+
+# 64x64 pixels of one grey: kept as they are, so that no codec has a say in the hash below
+GREY = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybqm"
+    "x5moq6T/2wBDARweHigjKE4rK06kbl1upKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKT/wAARCABAAEAD"
+    "ASIAAhEBAxEB/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/xAAVAQEBAAAAAAAAAAAAAAAAAAAAAv/EABQRAQAA"
+    "AAAAAAAAAAAAAAAAAAD/2gAMAwEAAhEDEQA/AACkgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP/2Q=="
+)
+GOLDEN = "02fd1c2c02d29bf591e7f6975ae0d1fe639d5d3f8ff4fb8c230fc3381579cb17"
+
+
+def test_without_captions_and_priority_no_byte_changes(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(GREY)
+        (folder / f"{number}.txt").write_text(f"grey {number}", encoding="utf-8")
+    (folder / "1.json").write_text('{"caption": "Grau", "n": 1}')
+    manifest = build(str(folder), tmp_path / "out", config(image_mode="passthrough_jpeg"))
+    assert [shard.sha256 for entry in manifest.buckets.values() for shard in entry.shards] == [GOLDEN]
+    assert manifest.captions == Captions(
+        variants=tuple(
+            CaptionVariant(
+                name=name, selected=count > 0, priority=place, images_with_ok_caption=count, images_selected=selected
+            )
+            for place, (name, count, selected) in enumerate([("caption", 1, 1), ("text", 0, 0), ("sidecar", 3, 2)])
+        ),
+        missing_policy="drop",
+    )
+    assert manifest.caption_sources == ()
+    row = samples(tmp_path / "out")["1.jpg"]
+    assert (row["caption_source_id"], [entry["variant"] for entry in row["captions"]]) == (None, ["caption", "sidecar"])
 
 
 def test_original_alone_gives_the_captions_of_a_plain_build(photos: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Final
 
 from hfbucket.core.card.facts import bases, images_exported
-from hfbucket.core.card.markdown import contained, inline, line, link
+from hfbucket.core.card.markdown import code, contained, inline, line, link
 from hfbucket.core.card.numbers import decimal, listed, number, plural
 from hfbucket.core.card.words import SECTIONS
 from hfbucket.core.manifest.model import Manifest
@@ -95,6 +95,22 @@ def jpeg(manifest: Manifest) -> str:
             f"been scaled to {scale} of its size or less, else with 4:2:0."
         )
     return f"It was saved as JPEG at quality {inline(str(quality))}, chroma subsampling {inline(str(subsampling))}."
+
+
+def selection(manifest: Manifest) -> str:
+    """Return how the caption of an image was selected."""
+    selector, least = manifest.captions.selector, manifest.settings.get("min_caption_chars")
+    if selector == "longest":
+        text = "Each image has one caption: the longest of its variants."
+    elif selector == "weighted":
+        weights = manifest.settings.get("weights")
+        odds = f" ({', '.join(code(str(item)) for item in weights)})" if isinstance(weights, list) else ""
+        text = f"Each image has one caption, drawn among its variants by weight{odds} from its id and a seed."
+    else:
+        text = "Each image has one caption: the first variant, by priority, that has text."
+    if type(least) is int and least:
+        text += f" Captions of fewer than {number(least)} characters were passed over."
+    return text
 
 
 def missing_captions(manifest: Manifest) -> str:

@@ -136,26 +136,29 @@ def captions(manifest: Manifest) -> str:
     measures = known.caption_characters_by_variant if known else {}
     rows = []
     for variant in _found_variants(manifest):
-        source = _caption_source(manifest, variant)
-        prompt = str(source.get("prompt_sha256") or "")
+        sources = _caption_sources(manifest, variant)
         measure = measures.get(variant.name)
         counts = (variant.images_with_ok_caption, variant.images_selected)
         # Ours are counted over exported images; other tools may count over all they saw.
         have, use = ((number(count), share(count, images) if count <= images else "") for count in counts)
         lengths = (number(measure.sum // measure.images), number(measure.max)) if measure else ("", "")
-        model = inline(str(source.get("model") or ""))
+        models = ", ".join(map(inline, _told(sources, "model")))
+        prompts = ", ".join(code(f"{prompt[:12]}…") for prompt in _told(sources, "prompt_sha256"))
         rows.append((
-            code(variant.name), model, code(f"{prompt[:12]}…" if prompt else ""), str(variant.priority),
+            code(variant.name), models, prompts, str(variant.priority),
             *have, *use, *lengths,
         ))  # fmt: skip
     return table(header, rows, numbers=range(3, len(header)))
 
 
-def _caption_source(manifest: Manifest, variant: CaptionVariant) -> Mapping[str, Any]:
-    """Return what the manifest says about where a variant comes from."""
-    named = (source for source in manifest.caption_sources if source.get("id") == variant.source_id is not None)
-    own = (source for source in manifest.caption_sources if source.get("variant") == variant.name)
-    return next(named, None) or next(own, {})
+def _caption_sources(manifest: Manifest, variant: CaptionVariant) -> list[Mapping[str, Any]]:
+    """Return what the manifest says about where a variant comes from: one source, or several that share its name."""
+    named = [source for source in manifest.caption_sources if source.get("id") == variant.source_id is not None]
+    return named or [source for source in manifest.caption_sources if source.get("variant") == variant.name]
+
+
+def _told(sources: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return list(dict.fromkeys(str(source[key]) for source in sources if source.get(key)))
 
 
 def outcomes(manifest: Manifest) -> str:

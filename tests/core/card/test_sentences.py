@@ -9,7 +9,7 @@ import pytest
 
 from hfbucket.core.card import sentences
 from hfbucket.core.card.tables import outcomes
-from hfbucket.core.manifest.model import License, Manifest
+from hfbucket.core.manifest.model import Captions, License, Manifest
 from tests.io.card_manifest import FULL
 
 EMPTY = Manifest(format="bucketed_shards_v2")
@@ -82,3 +82,18 @@ def test_members_that_are_no_images_are_told_apart() -> None:
     assert "ignored" not in outcomes(manifest)
     assert sentences.ignored(manifest) == "Passed over, as they are no images: 1,234 links, folders and the like."
     assert sentences.order(FULL) == "Within a bucket, images are shuffled."
+
+
+def test_how_a_caption_was_selected() -> None:
+    def told(selector: str, **settings: Any) -> str:
+        return sentences.selection(replace(EMPTY, captions=Captions(selector=selector), settings=settings))
+
+    assert told("priority") == "Each image has one caption: the first variant, by priority, that has text."
+    assert told("longest", min_caption_chars=20) == (
+        "Each image has one caption: the longest of its variants. Captions of fewer than 20 characters were passed "
+        "over."
+    )
+    assert told("weighted", weights=["a=1", "b|c=2"]) == (
+        "Each image has one caption, drawn among its variants by weight (`a=1`, `b\\|c=2`) from its id and a seed."
+    )
+    assert told("weighted", weights=3, min_caption_chars="x").endswith("by weight from its id and a seed.")
