@@ -51,6 +51,15 @@ INDEX_LOGICAL: Final = (
 )  # fmt: skip
 """The columns of INDEX that index_sha256 is taken over."""
 
+FINGERPRINTS: Final = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),  # of the unit's index rows
+        pa.field("exact", pa.binary(32)),  # SHA-256 that duplicates have, too
+        pa.field("near", pa.uint64()),  # difference hash that duplicates are near to
+    ]
+)
+"""One row per image of a unit that was looked at, by row: one of the two hashes, or none where it cannot be decoded."""
+
 TASKS: Final = pa.schema(
     [
         *(INDEX.field(name) for name in ("image_id", "digest", "archive", "member", "path", "offset", "size_bytes")),

@@ -77,6 +77,19 @@ def scanned(unit: Unit, copy: str, config: Config, look: Look) -> tuple[pa.Table
     scan_unit = SOURCES[unit.kind].scan_unit
     if not copy:
         return scan_unit(unit, config, look)
+    try:
+        return scan_unit(fetched(unit, copy), config, look)
+    except SourceError as error:
+        raise SourceError(str(error).replace(copy, unit.url)) from error
+
+
+def fetched(unit: Unit, copy: str) -> Unit:
+    """Return the unit as it is read from its copy, which is fetched where it is not there.
+
+    Raises:
+        SourceError: it changed since it was listed.
+        OSError: it cannot be read, or the disk is full.
+    """
     place = Path(copy)
     if not place.exists():
         download(unit.url, place, unit.size_bytes, parts=unit.parts)
@@ -84,7 +97,4 @@ def scanned(unit: Unit, copy: str, config: Config, look: Look) -> tuple[pa.Table
     if got != unit.size_bytes:
         place.unlink()
         raise SourceError(f"{unit.url}: has {got} bytes, listed were {unit.size_bytes}; run the same command again")
-    try:
-        return scan_unit(replace(unit, url=copy, parts=()), config, look)
-    except SourceError as error:
-        raise SourceError(str(error).replace(copy, unit.url)) from error
+    return replace(unit, url=copy, parts=())

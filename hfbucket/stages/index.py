@@ -155,8 +155,13 @@ def _cache_file(folder: Path, unit: Unit, config: Config) -> str:
     """Return the file of a unit's rows, named after everything that makes them what they are."""
     settings = (config.variants, config.id_column, config.image_column, config.keep_location, config.max_pixels)
     place = (unit.kind, os.fsencode(unit.url).hex(), unit.name, unit.prefix, unit.size_bytes, unit.version)
-    key = sha256_of([_INDEX_VERSION, place, settings, [_installed(name) for name in _DECODERS]])
+    key = sha256_of([_INDEX_VERSION, place, settings, decoders()])
     return str(folder / key[:2] / f"{key}.parquet")
+
+
+def decoders() -> list[str | None]:
+    """Return the versions of what decodes images, null for what is not installed."""
+    return [_installed(name) for name in _DECODERS]
 
 
 def _installed(package: str) -> str | None:
@@ -253,4 +258,4 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes} bytes"
 
 
-__all__ = ["build_index", "cache_folder", "index_of"]
+__all__ = ["build_index", "cache_folder", "decoders", "index_of"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -24,6 +27,7 @@ from hfbucket.errors import ConfigError, SourceError
 from hfbucket.io import store
 from hfbucket.io.index_files import Index
 from hfbucket.stages.captions import choice_for
+from hfbucket.stages.fingerprints import fingerprints
 
 _SHOWN = 3  # image_ids in a message
 
@@ -48,10 +52,14 @@ def read_protos(config: Config) -> Protos:
         raise ConfigError(f"{config.protos}: {error}") from None
 
 
-def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Plan:
+def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore, copies: Path | None = None) -> Plan:
     """Return what becomes of every row of an index.
 
+    Args:
+        copies: folder for copies of remote units that must be read whole: who writes their images needs them again.
+
     Raises:
+        BuildError: a source cannot be read, where duplicates are looked for.
         ConfigError: the bucket settings leave no bucket.
         SourceError: the sources are empty, two inputs share an image_id, captions are missing, or nothing would be
             exported; says what to do.
@@ -66,7 +74,14 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore) -> Pl
     if config.duplicate_ids == "error":
         check_ids(index, rows.words)
     _check_captions(index, rows, config, choice)
-    plan = plan_rows(rows, buckets, config, plan_id=plan_id(index, config, protos))
+    decided = plan_id(index, config, protos)
+    if config.dedupe == "none":
+        plan = plan_rows(rows, buckets, config, plan_id=decided)
+    else:
+        look = partial(fingerprints, index, config=config, on_event=on_event, copies=copies)
+        plan = plan_rows(rows, buckets, config, fingerprints=look)
+        # An index knows nothing of pixels, and of bytes but their number: what was found decides, too.
+        plan = replace(plan, plan_id=sha256_of([decided, plan.twins.sha256])[:16])
     if not np.any(plan.outcome == EXPORTED):
         _refuse_nothing(rows, plan, config, protos)
     return plan

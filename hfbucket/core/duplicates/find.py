@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +56,12 @@ class Twins:
     def none(cls) -> Twins:
         """Return that no image goes."""
         return cls(rows=np.zeros(0, np.int64), twin=np.zeros(0, np.int64), distance=np.zeros(0, np.int8))
+
+    @property
+    def sha256(self) -> str:
+        """A hash of all of it."""
+        columns = (self.rows.astype("<i8"), self.twin.astype("<i8"), self.distance)
+        return hashlib.sha256(b"".join(values.tobytes() for values in columns)).hexdigest()
 
     def at(self, positions: Int64s) -> Twins:
         """Return the same of images that stand at these positions, ascending."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hfbucket.config import Config
-from hfbucket.core.duplicates.exact import repeats
+from hfbucket.core.duplicates.exact import Int64s, repeats
+from hfbucket.core.duplicates.find import Fingerprints, Twins, find_twins
 from hfbucket.core.law.assign import assign
 from hfbucket.core.law.buckets import Bucket
 from hfbucket.core.law.rare import dissolve_rare
@@ -16,7 +18,7 @@ from hfbucket.core.outcomes import CODE, EXPORTED
 from hfbucket.core.plan.layout import Kept, lay_out
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.rows import Rows
-from hfbucket.core.plan.standing import Standing
+from hfbucket.core.plan.standing import Bools, Standing
 
 
 def plan_rows(
@@ -26,6 +28,7 @@ def plan_rows(
     *,
     plan_id: str = "",
     standing: Standing | None = None,
+    fingerprints: Callable[[Int64s], Fingerprints] | None = None,
 ) -> Plan:
     """Return the plan of the rows; the same whatever machine computes it.
 
@@ -34,6 +37,7 @@ def plan_rows(
     Args:
         buckets: every bucket of the settings, as `scaled_buckets` orders them.
         standing: what an export holds already: those rows get no place, the others come after what is there.
+        fingerprints: returns what rows are compared by, in the order asked; without it none is looked for.
     """
     outcome = rows.outcome.copy()
     if config.missing_caption in (None, "drop"):
@@ -48,6 +52,11 @@ def plan_rows(
     outcome[eligible] = first.outcome[sizes.of_image]
     again, _ = repeats(rows.words, np.flatnonzero((outcome == EXPORTED) & planned))
     outcome[again] = CODE["duplicates_removed"]
+    twins = Twins.none()
+    if fingerprints is not None:
+        held = np.zeros(len(outcome), dtype=bool) if standing is None else standing.earlier & (rows.width > 0)
+        twins = _twins(held, (outcome == EXPORTED) & planned, fingerprints, config)
+        outcome[twins.rows] = CODE["duplicates_removed"]
 
     stays = outcome[eligible] == EXPORTED
     images = np.bincount(sizes.of_image[stays], minlength=len(sizes.width))
@@ -61,4 +70,12 @@ def plan_rows(
     stays &= ~homeless
     kept = Kept(rows=eligible[stays], size=sizes.of_image[stays], sizes=sizes, bucket=bucket)
     first_shard = np.zeros(len(buckets), dtype=np.int64) if standing is None else standing.next_shard
-    return lay_out(rows, kept, outcome, tuple(buckets), config, plan_id=plan_id, first_shard=first_shard)
+    plan = lay_out(rows, kept, outcome, tuple(buckets), config, plan_id=plan_id, first_shard=first_shard)
+    return replace(plan, twins=twins)
+
+
+def _twins(held: Bools, eligible: Bools, fingerprints: Callable[[Int64s], Fingerprints], config: Config) -> Twins:
+    """Return which of the eligible rows go, and for which: what is held already stays and comes first."""
+    compared = np.concatenate([np.flatnonzero(held), np.flatnonzero(eligible)])
+    kept = int(np.count_nonzero(held))
+    return find_twins(fingerprints(compared), near_threshold=config.near_threshold, kept=kept).at(compared)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from hfbucket.core.duplicates.find import Twins
 from hfbucket.core.law.buckets import Bucket
 
 ENCODE_BUCKET: Final = 0
@@ -52,6 +53,8 @@ class Plan:
     planned_bytes: Int64s
     #: 16 hex digits of what decides the plan: content settings and every source's index hash.
     plan_id: str
+    #: Rows that go as duplicates of another's bytes or pixels.
+    twins: Twins = field(default_factory=Twins.none)
 
     def shard_rows(self) -> Iterator[tuple[int, int, Int64s]]:
         """Return (bucket, shard, index rows in member order) of every shard, by bucket, then shard."""

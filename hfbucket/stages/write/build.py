@@ -52,7 +52,7 @@ def build(
     config = config or Config()
     inputs = read_inputs(sources, output, config, on_event=on_event)
     export, work, config = inputs.export, inputs.work, inputs.config
-    plan = make_plan(inputs.index, config, on_event=on_event)
+    plan = make_plan(inputs.index, config, on_event=on_event, copies=work.copies)
     check_plan(inputs.index, plan, config)
     with clear_errors(), only_one(work):
         if check_settings(export, work, inputs.settings, overwrite=config.overwrite):
