@@ -125,8 +125,9 @@ def _tasks(
 
 
 def _bytes_to_read(task: PrintTask) -> int:
-    """Return the bytes of the images, or of the whole unit where they are to be had no other way."""
-    if not SOURCES[task.unit.kind].random_access(task.unit):
+    """Return the bytes of the images, or of the whole unit where it is copied or read from its beginning."""
+    is_file = task.unit.kind != "folder"
+    if is_file and not (store.is_local(task.unit.url) and SOURCES[task.unit.kind].random_access(task.unit)):
         return task.unit.size_bytes
     sizes = tables.read_rows(task.index_file, pa.array(task.rows), ["size_bytes"])["size_bytes"]
     return int(sizes.to_numpy().sum())

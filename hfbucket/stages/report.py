@@ -28,6 +28,7 @@ from hfbucket.stages.captions import caption_report, choice_for, with_captions, 
 from hfbucket.stages.index import index_of
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.survey import survey
+from hfbucket.stages.twins import twin_words
 
 _COLUMNS = ("format", "size_bytes", "width", "height", "gps", "caption_repaired")
 
@@ -74,7 +75,7 @@ def make_report(
     return PlanReport(
         sources=_source_lines(index, table),
         images_seen=index.rows,
-        funnel=_funnel(index, made),
+        funnel=_funnel(index, made, config.dedupe),
         too_many_failures=figures.too_many_failures(made, config.max_failure_ratio),
         batch_size=config.batch_size,
         tables=figures.base_tables(made, rows, loss_ppm, config.batch_size),
@@ -134,11 +135,15 @@ def _frequent(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _funnel(index: Index, made: Plan) -> tuple[OutcomeLine, ...]:
+def _funnel(index: Index, made: Plan, dedupe: str) -> tuple[OutcomeLine, ...]:
     lines = []
     for outcome, rows in figures.first_rows(made).items():
         shown = index.take(rows, ("image_id", "detail")).to_pylist()
-        examples = tuple(Example(image_id=row["image_id"], detail=row["detail"]) for row in shown)
+        twins = twin_words(index, made.twins, dedupe, rows).to_pylist()
+        examples = tuple(
+            Example(image_id=row["image_id"], detail=twin or row["detail"])
+            for row, twin in zip(shown, twins, strict=True)
+        )
         count = int(np.count_nonzero(made.outcome == CODE[outcome]))
         lines.append(OutcomeLine(outcome=outcome, images=count, examples=examples))
     exported = int(np.count_nonzero(made.outcome == EXPORTED))

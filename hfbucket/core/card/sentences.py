@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -121,6 +122,30 @@ def missing_captions(manifest: Manifest) -> str:
 def order(manifest: Manifest) -> str:
     """Return in which order images stand, or nothing where the manifest does not tell."""
     return _ORDERS.get(str(manifest.order.get("kind")), "")
+
+
+def duplicates(manifest: Manifest) -> str:
+    """Return by what duplicates of earlier images were known, or nothing where none was looked for, or found."""
+    counts = manifest.statistics.get("duplicates")
+    if not isinstance(counts, Mapping):
+        return ""
+    near = counts.get("near")
+    bits = len(near) - 1 if isinstance(near, Sequence) else 0
+    shown = {
+        "image_id": (_count(counts.get("image_id")), "the same id"),
+        "bytes": (_count(counts.get("bytes")), "the same bytes"),
+        "pixels": (_count(counts.get("pixels")), "the same pixels"),
+        "near": (_count(near), f"a difference hash of 64 bits that differs in at most {bits}"),
+    }
+    told = listed(f"{number(count)} with {what}" for count, what in shown.values() if count)
+    return f"Left out as duplicates of an earlier image: {told}." if told else ""
+
+
+def _count(value: object) -> int:
+    """Return a number of images, or the sum of several; 0 for anything else."""
+    if isinstance(value, Sequence):
+        return sum(map(_count, value)) if not isinstance(value, str) else 0
+    return value if isinstance(value, int) else 0
 
 
 def ignored(manifest: Manifest) -> str:

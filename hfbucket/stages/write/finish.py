@@ -16,6 +16,7 @@ from hfbucket import __version__
 from hfbucket.core.card.croissant import croissant_bytes
 from hfbucket.core.card.statistics import CONVERSIONS
 from hfbucket.core.card.words import Words, changed_words, with_words
+from hfbucket.core.duplicates.words import counted
 from hfbucket.core.events import OnEvent
 from hfbucket.core.keys import CARD, CROISSANT
 from hfbucket.core.manifest.model import (
@@ -77,7 +78,7 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
     summary = _summary(built)
     samples, totals = write_samples(export, built.receipts, work.receipts, on_event=on_event)
     rejected = [entry for receipt in built.receipts for entry in receipt.rejected]
-    ledger = write_ledger(export, built.index, built.plan, rejected)
+    ledger = write_ledger(export, built.index, built.plan, rejected, built.job.config.dedupe)
     _check_sums(summary, samples, ledger, totals)
     manifest = _with_words(_manifest(built, summary, samples, totals), words, export, previous_manifest(work))
     previews = {receipt.file.split("/")[1]: receipt.previews for receipt in built.receipts if receipt.previews}
@@ -144,7 +145,11 @@ def _manifest(built: Built, summary: dict[str, int], samples: tuple[SampleTable,
         sources=_sources(built.index),
         buckets=_buckets(built.plan, built.receipts),
         samples=samples,
-        statistics={**totals.statistics.to_dict(), "conversions": _conversions(built.receipts)},
+        statistics={
+            **totals.statistics.to_dict(),
+            "conversions": _conversions(built.receipts),
+            **_duplicates(built, summary),
+        },
         summary=summary,
         reencoded_in_passthrough=reencoded,
     )
@@ -154,6 +159,15 @@ def _conversions(receipts: Sequence[Receipt]) -> dict[str, int]:
     """Return how many images decoding did each of its conversions to."""
     counts = sum((Counter(receipt.notes) for receipt in receipts), Counter())
     return {name: counts[name] for name in CONVERSIONS}
+
+
+def _duplicates(built: Built, summary: Mapping[str, int]) -> dict[str, Any]:
+    """Return how many images went as duplicates of what kind, where they were looked for."""
+    config = built.job.config
+    if config.dedupe == "none":
+        return {}
+    removed = summary["duplicates_removed"]
+    return {"duplicates": counted(built.plan.twins, removed, config.dedupe, config.near_threshold)}
 
 
 def _buckets(plan: Plan, receipts: Sequence[Receipt]) -> dict[str, BucketEntry]:

@@ -25,6 +25,7 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.receipts import Receipt, Rejected, read_samples
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import LEDGER, SAMPLES
+from hfbucket.stages.twins import TwinDetails
 
 _GROUP_ROWS: Final = 65_536
 _GROUPS_PER_PART: Final = 16
@@ -82,18 +83,27 @@ def write_samples(
     return write_parts(export, "samples", SAMPLES, tables()), totals
 
 
-def write_ledger(export: Path, index: Index, plan: Plan, rejected: Iterable[Rejected]) -> tuple[SampleTable, ...]:
-    """Write the ledger: every input in source order with its outcome; return its files."""
+def write_ledger(
+    export: Path, index: Index, plan: Plan, rejected: Iterable[Rejected], dedupe: str
+) -> tuple[SampleTable, ...]:
+    """Write the ledger: every input in source order with its outcome; return its files.
+
+    Args:
+        dedupe: the setting that duplicates were looked for with.
+    """
+    twins = TwinDetails(index, plan.twins, dedupe)
     later = {entry.image_id: entry for entry in rejected}
     later_ids = pa.array(list(later), pa.string())
     pieces = index.groups("image_id", "detail", "width", "height")
-    rows = (_ledger_rows(piece, start, plan, later, later_ids) for start, piece in pieces)
+    rows = (_ledger_rows(piece, start, plan, twins, later, later_ids) for start, piece in pieces)
     return write_parts(export, "ledger", LEDGER, rows)
 
 
-def _ledger_rows(piece: pa.Table, start: int, plan: Plan, later: dict[str, Rejected], later_ids: pa.Array) -> pa.Table:
+def _ledger_rows(
+    piece: pa.Table, start: int, plan: Plan, twins: TwinDetails, later: dict[str, Rejected], later_ids: pa.Array
+) -> pa.Table:
     codes = plan.outcome[start : start + piece.num_rows].copy()
-    detail = _size_details(piece, codes)
+    detail = pc.coalesce(twins.between(start, start + piece.num_rows), _size_details(piece, codes))
     texts: list[str | None] | None = None
     if later:
         ids = piece["image_id"].combine_chunks()
