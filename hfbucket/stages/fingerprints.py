@@ -185,7 +185,7 @@ def _checked(unit: Unit, rows: pa.Table) -> Unit:
     Raises:
         SourceError: it is not.
     """
-    if not store.is_local(unit.url):
+    if not store.is_local(unit.url) or unit.parts:
         return unit
     if unit.kind != "folder":
         if store.info(unit.url).version != unit.version:

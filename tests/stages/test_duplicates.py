@@ -27,7 +27,7 @@ from hfbucket.stages.why import why
 from hfbucket.stages.write.build import build
 from tests.sources.drawn import put
 from tests.stages.counted import register
-from tests.stages.pictures import caption, draw_folder, draw_parquet, draw_tar, picture, tree
+from tests.stages.pictures import draw_folder, draw_parquet, draw_tar, picture, tree
 from tests.stages.test_care import FAULTS
 
 COUNT = 10
@@ -245,20 +245,14 @@ def test_a_build_fetches_remote_bytes_once(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="dies of signals")
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_that_ends_its_process_is_nobodys_duplicate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
+def test_an_image_that_ends_its_process_is_nobodys_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "faults").mkdir()
     (tmp_path / "faults" / "sitecustomize.py").write_text(FAULTS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "faults"))
-    folder = draw_folder(tmp_path / "photos", COUNT)
-    for name in ("0000b", "0000c"):
-        (folder / f"{name}.jpg").write_bytes(picture(0, comment=b"die of SIGSEGV"))
-        (folder / f"{name}.txt").write_text(caption(0), encoding="utf-8")
-    settings = config("pixels", workers=max(workers, 1), max_failure_ratio="0.5")
-    manifest = build([str(folder)], tmp_path / "out", settings)
-    assert (manifest.summary["decode_errors"], manifest.summary["duplicates_removed"]) == (2, 0)
+    deadly = picture(0, comment=b"die of SIGSEGV")
+    folder = put(tmp_path / "photos", {"a.jpg": deadly, "b.jpg": deadly, "c.jpg": picture(1), "d.jpg": picture(1)})
+    made = planned([str(folder)], config("pixels", workers=1))
+    assert (made.twins.rows.tolist(), made.twins.twin.tolist()) == ([3], [2])
 
 
 def test_what_stands_in_a_file_stays(tmp_path: Path) -> None:

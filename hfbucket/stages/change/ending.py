@@ -64,7 +64,7 @@ def counted(manifest: Manifest, samples: Sequence[SampleTable], totals: Totals) 
         )
         for variant in manifest.captions.variants
     )
-    known = {name: manifest.statistics[name] for name in ("conversions",) if name in manifest.statistics}
+    known = {name: manifest.statistics[name] for name in ("conversions", "duplicates") if name in manifest.statistics}
     return replace(
         manifest,
         samples=tuple(samples),

@@ -61,7 +61,7 @@ def test_a_row_goes_if_it_is_near_to_one_that_stays(
 
 @pytest.mark.parametrize("threshold", [1, 4, 8])
 def test_large_tables_as_small_ones(threshold: int) -> None:
-    hashes = drawn(5, 3000, 300, 9)
+    hashes = drawn(5, 1100, 200, 9)
     rows, twin = near_repeats(hashes, threshold)
     assert list(zip(rows.tolist(), twin.tolist(), strict=True)) == one_by_one(hashes, threshold, 0)
 
