@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
-    "Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "pull", "push", "verify",
+    "Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "pull", "push", "remove",
+    "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -23,6 +24,7 @@ _HOMES = {
     "plan": "hfbucket.stages.report",
     "pull": "hfbucket.stages.pull.run",
     "push": "hfbucket.stages.push.run",
+    "remove": "hfbucket.stages.remove",
     "verify": "hfbucket.stages.verify.run",
 }
 """Public name to the module that has it."""
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from hfbucket.load.api import load_dataset
     from hfbucket.stages.pull.run import pull
     from hfbucket.stages.push.run import push
+    from hfbucket.stages.remove import remove
     from hfbucket.stages.report import plan
     from hfbucket.stages.verify.run import verify
     from hfbucket.stages.write.build import build

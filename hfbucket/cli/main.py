@@ -29,6 +29,7 @@ COMMANDS = {
     "why": "Tell what became of one input, or list the inputs that were left out.",
     "workspace": "Keep captions of many kinds for the images of a source or export in one SQLite file.",
     "card": "Change the words of a finished export's card.",
+    "remove": "Take samples out of a finished export; the rest stays as it is.",
 }
 """Every command with its line in the help, in the order of the work."""
 
