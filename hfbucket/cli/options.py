@@ -32,7 +32,7 @@ _HEADINGS = {"content": "What is written", "run": "How it runs", "words": "What 
 _METAVARS = {
     "base": "PIXELS", "protos": "NAME|FILE", "corners": "N,N…", "shuffle": "SEED", "max_shard_size": "SIZE",
     "max_crop": "SHARE", "subsampling_threshold": "SCALE", "max_failure_ratio": "SHARE", "expect_plan": "ID",
-    "caption_column": "NAME", "id_column": "NAME", "image_column": "NAME",
+    "caption_column": "NAME", "annotations": "FILE", "id_column": "NAME", "image_column": "NAME",
     "work_dir": "DIR", "cache_dir": "DIR", "sections": "DIR", "template": "DIR", "license_link": "URL",
 }  # fmt: skip
 _KEY = "hfbucket.settings_given"

@@ -89,6 +89,8 @@ def _told(attached: Attached, matches: Matches, index: Index, config: Config, on
     if not count and config.sample_units is None:
         images = index.take(np.arange(min(index.rows, 1), dtype=np.int64), ("image_id",))["image_id"].to_pylist()
         text = f"names none of the {index.rows:,} images: it has {names[0].as_py()!r}, an image is {images[0]!r}"
+        if len(matches.ambiguous):
+            text += f"; {len(matches.ambiguous):,} of its names could mean several images"
         if not attached.found:
             raise SourceError(f"{where}: {text}. Is it of this source?")
         return [f"{where}: looks like annotations, but {text}: not used"]
@@ -221,7 +223,7 @@ def _made(unit: IndexedUnit, key: Any, config: Config, change: Any) -> IndexedUn
     there = read_unit(file, unit.unit)
     if there is not None:
         return there
-    table, facts = change(read_table(unit.file, INDEX.names), unit.facts, unit.unit.prefix)
+    table, facts = change(read_table(unit.file, INDEX.names).cast(INDEX), unit.facts, unit.unit.prefix)
     try:
         return replace(write_unit(file, replace(unit.unit, entries=()), table, facts), unit=unit.unit)
     except OSError as error:

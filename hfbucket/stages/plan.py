@@ -26,6 +26,7 @@ from hfbucket.core.settings import content_settings
 from hfbucket.errors import ConfigError, SourceError
 from hfbucket.io import store
 from hfbucket.io.index_files import Index
+from hfbucket.sources.annotations.find import above_source
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.fingerprints import fingerprints
 
@@ -158,12 +159,21 @@ def _caption_help(index: Index, config: Config, choice: Choice) -> str:
         sidecars = sorted({extension for each in facts for extension in each.sidecars})
         help_text += (
             f"; columns found: {', '.join(keys) or 'none'}; sidecar files found: {', '.join(sidecars) or 'none'}. "
-            "Name the column with --caption-column NAME"
+            f"{_files_help(index)}Name the column with --caption-column NAME"
         )
     return (
         f"{help_text}, keep images without caption with --missing-caption empty, or leave them out with "
         "--missing-caption drop"
     )
+
+
+def _files_help(index: Index) -> str:
+    """Return what lies around that may have the captions, in a sentence, or nothing."""
+    beside = sorted({name for number in range(len(index.sources)) for name in index.facts(number).beside})
+    above = [path for source in index.sources if (path := above_source(source.url)) is not None]
+    told = [f"files beside the images that were ignored: {', '.join(beside[:_SHOWN])}"] if beside else []
+    told += [f"{path} looks like annotations" for path in above[:1]]
+    return f"{'; '.join(told)}: give a file with captions of many images with --annotations FILE. " if told else ""
 
 
 def _ids(index: Index, rows: Int64s) -> str:

@@ -146,8 +146,9 @@ def _without(listing: Listing, used: set[str]) -> Listing:
     if not ours:
         return listing
     ignored = dict(listing.facts.ignored)
-    for name in ours:
-        ignored[extension_of(name)] -= 1
+    for extension in map(extension_of, ours):
+        if extension in ignored:  # not where a glob or a single file was named
+            ignored[extension] -= 1
     facts = replace(
         listing.facts,
         ignored={extension: count for extension, count in ignored.items() if count},

@@ -51,6 +51,7 @@ class Said:
     repaired: bool = False
     #: Some caption is neither text nor absent.
     has_odd_caption: bool = False
+    has_blank_caption: bool = False
     #: The rest, as canonical JSON, and its keys.
     meta: str = "{}"
     keys: tuple[str, ...] = ()
@@ -100,6 +101,9 @@ def read_record(record: Mapping[str, Any], fields: Fields, *, refers: bool = Fal
         captions=[text for text, _ in texts],
         named=[text for text, _ in named],
         repaired=any(repaired for _, repaired in (*texts, *named)),
+        has_blank_caption=any(
+            text is None and isinstance(value, str) for value, (text, _) in zip(values, texts, strict=True)
+        ),
         has_odd_caption=any(value is not None and not isinstance(value, str) for value in values),
         meta=meta_json(rest) if rest else "{}",
         keys=tuple(sorted(rest)),

@@ -135,10 +135,8 @@ class _Read:
         if said.name is None and said.image_ref is None:
             self._counts["records name no image"] += 1
             return
-        if said.has_odd_caption:
-            self._counts["captions are no text"] += 1
-        elif any(text is None for text in said.captions):
-            self._counts["captions are blank"] += 1
+        self._counts["records have a caption that is no text"] += said.has_odd_caption
+        self._counts["records have a blank caption"] += said.has_blank_caption
         row = (said.name, said.captions, said.named, said.repaired, said.meta, self._number(said.keys))
         self._rows.append(row)
         self._refs.append(said.image_ref)
@@ -159,7 +157,7 @@ class _Read:
 
     def problems(self) -> list[str]:
         """Return what could not be used, in words."""
-        return [f"{self._where}: {count:,} {words}" for words, count in sorted(self._counts.items())]
+        return [f"{self._where}: {count:,} {words}" for words, count in sorted(self._counts.items()) if count]
 
     def _image(self, record: Mapping[str, Any], fields: Fields) -> None:
         name, number = record.get("file_name"), record.get("id")
