@@ -25,18 +25,22 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy: a build leaves folders behind that do not belong into a checkout."""
-    source = tmp_path_factory.mktemp("source")
-    for folder in ("hfbucket", "builders", "card_templates"):
-        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+def build_wheel(folder: Path) -> Path:
+    """Return the wheel, built from a copy: a build leaves folders behind that do not belong into a checkout."""
+    source = folder / "source"
+    built_here = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd")
+    for name in ("hfbucket", "builders", "card_templates"):
+        shutil.copytree(ROOT / name, source / name, ignore=built_here)
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
-    out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source, cwd=source)
-    (built,) = out.glob("*.whl")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder / "dist", source, cwd=source)
+    (built,) = (folder / "dist").glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,14 @@ def test_the_wheel_holds_what_is_used_and_nothing_else(wheel: Path) -> None:
     assert any(name.startswith("hfbucket/card_templates/") and name.endswith(".jinja") for name in names)
     for module in (ROOT / "hfbucket").rglob("*.py"):
         assert module.relative_to(ROOT).as_posix() in names, "name its package in pyproject.toml, [tool.setuptools]"
+
+
+def test_a_wheel_can_be_built_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with zipfile.ZipFile(build_wheel(tmp_path)) as archive:
+        names = archive.namelist()
+    assert "hfbucket/io/images/resize.py" in names
+    assert not [name for name in names if name.endswith((".so", ".pyd"))]
 
 
 def test_every_module_can_be_imported(bin_folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image, features
 
 from hfbucket.config import Config
 from hfbucket.errors import SampleError
+from hfbucket.io.images.resize import resize
 
 if TYPE_CHECKING:
     from hfbucket.core.law.geometry import Geometry
@@ -20,12 +21,11 @@ def fit(image: Image.Image, geometry: Geometry) -> Image.Image:
 
     No step copies that changes nothing; where none changes anything, the image itself comes back.
     """
-    if image.size != (geometry.resized_w, geometry.resized_h):
-        image = image.resize((geometry.resized_w, geometry.resized_h), Image.Resampling.BICUBIC)
-    if image.size != (geometry.w, geometry.h):
-        left, top = geometry.crop_left, geometry.crop_top
-        image = image.crop((left, top, left + geometry.w, top + geometry.h))
-    return image
+    left, top = geometry.crop_left, geometry.crop_top
+    resized, box = (geometry.resized_w, geometry.resized_h), (left, top, left + geometry.w, top + geometry.h)
+    if image.size == resized and box == (0, 0, *resized):
+        return image
+    return resize(image, resized, box)
 
 
 def encode_jpeg(image: Image.Image, *, quality: int, subsampling: str) -> bytes:
