@@ -154,6 +154,8 @@ class Config:
         for name in ("corners", "caption_column", "priority"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise ConfigError(f"{name} must name every value once, got {shown(getattr(self, name))}")
+        if self.filter is not None and not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", self.filter):
+            raise ConfigError(f"filter must be MODULE:FUNCTION, got {self.filter!r}")
         if self.expect_plan is not None and not re.fullmatch("[0-9a-f]{16}", self.expect_plan):
             raise ConfigError(f"expect_plan must be the 16 hex digits that `plan` prints, got {self.expect_plan!r}")
 

@@ -48,6 +48,16 @@ _SIGALRM: Final = getattr(signal, "SIGALRM", None)
 _TOO_MUCH_MEMORY: Final = "it takes too much memory; make fewer and shorter texts in it"
 
 
+def require_duckdb() -> None:
+    """Check that DuckDB is installed.
+
+    Raises:
+        MissingDependencyError: it is not.
+    """
+    if importlib.util.find_spec("duckdb") is None:
+        raise MissingDependencyError("where is read by DuckDB; install it with pip install 'hfbucket[sql]'")
+
+
 class Where:
     """A condition on the rows of tables, checked and ready to be asked. A context manager: it holds a child process.
 
@@ -157,8 +167,7 @@ class _Sandbox:
     """The child process, from its parent's side. What it is asked is SQL of this package, never a user's own."""
 
     def __init__(self, time_limit_s: float, memory_limit_bytes: int) -> None:
-        if importlib.util.find_spec("duckdb") is None:
-            raise MissingDependencyError("where is read by DuckDB; install it with pip install 'hfbucket[sql]'")
+        require_duckdb()
         self._time_limit_s = time_limit_s
         self._timed_out = False
         limits = [str(memory_limit_bytes), str(time_limit_s)]

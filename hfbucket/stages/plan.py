@@ -28,6 +28,7 @@ from hfbucket.io import store
 from hfbucket.io.index_files import Index
 from hfbucket.sources.annotations.find import above_source
 from hfbucket.stages.captions import choice_for
+from hfbucket.stages.filters import filtered
 from hfbucket.stages.fingerprints import fingerprints
 
 _SHOWN = 3  # image_ids in a message
@@ -60,8 +61,8 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore, copie
         copies: folder for copies of remote units that must be read whole: who writes their images needs them again.
 
     Raises:
-        BuildError: a source cannot be read, where duplicates are looked for.
-        ConfigError: the bucket settings leave no bucket.
+        BuildError: a filter failed, or a source cannot be read where duplicates are looked for.
+        ConfigError: the bucket settings leave no bucket, or a filter makes no sense.
         SourceError: the sources are empty, two inputs share an image_id, captions are missing, or nothing would be
             exported; says what to do.
     """
@@ -74,8 +75,13 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore, copie
     rows = _read(index, config, choice, on_event)
     if config.duplicate_ids == "error":
         check_ids(index, rows.words)
-    _check_captions(index, rows, config, choice)
+    left_out = filtered(index, config, rows.outcome == EXPORTED, on_event)
     decided = plan_id(index, config, protos)
+    if left_out.words:
+        rows.outcome[left_out.by > 0] = CODE["filtered"]
+        # What a function does, or a release of the SQL engine, may change while its name stays.
+        decided = sha256_of([decided, left_out.sha256])[:16]
+    _check_captions(index, rows, config, choice)
     if config.dedupe == "none":
         plan = plan_rows(rows, buckets, config, plan_id=decided)
     else:
@@ -83,6 +89,7 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore, copie
         plan = plan_rows(rows, buckets, config, fingerprints=look)
         # An index knows nothing of pixels, and of bytes but their number: what was found decides, too.
         plan = replace(plan, plan_id=sha256_of([decided, plan.twins.sha256])[:16])
+    plan = replace(plan, filtered=left_out)
     if not np.any(plan.outcome == EXPORTED):
         _refuse_nothing(rows, plan, config, protos)
     return plan

@@ -25,6 +25,7 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local
 from hfbucket.sources import SOURCES
 from hfbucket.stages.captions import caption_report, choice_for, with_captions, with_priority
+from hfbucket.stages.filters import check_filters
 from hfbucket.stages.index import index_of
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.survey import survey
@@ -54,6 +55,7 @@ def plan(
     """
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
     config = config or Config()
+    check_filters(config)
     found = survey(sources, config, on_event=on_event)
     resolved = with_priority(found.config)
     index = with_captions(index_of(found, on_event=on_event), resolved, on_event=on_event)
@@ -138,11 +140,11 @@ def _frequent(counts: Mapping[str, int]) -> dict[str, int]:
 def _funnel(index: Index, made: Plan, dedupe: str) -> tuple[OutcomeLine, ...]:
     lines = []
     for outcome, rows in figures.first_rows(made).items():
-        shown = index.take(rows, ("image_id", "detail")).to_pylist()
-        twins = twin_words(index, made.twins, dedupe, rows).to_pylist()
+        shown = index.take(rows, ("image_id", "detail"))
+        told = pc.coalesce(twin_words(index, made.twins, dedupe, rows), made.filtered.details(rows), shown["detail"])
         examples = tuple(
-            Example(image_id=row["image_id"], detail=twin or row["detail"])
-            for row, twin in zip(shown, twins, strict=True)
+            Example(image_id=image_id, detail=detail)
+            for image_id, detail in zip(shown["image_id"].to_pylist(), told.to_pylist(), strict=True)
         )
         count = int(np.count_nonzero(made.outcome == CODE[outcome]))
         lines.append(OutcomeLine(outcome=outcome, images=count, examples=examples))

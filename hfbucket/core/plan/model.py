@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hfbucket.core.duplicates.find import Twins
 from hfbucket.core.law.buckets import Bucket
+from hfbucket.core.plan.filtered import Filtered
 
 ENCODE_BUCKET: Final = 0
 """Resize, crop and encode to the bucket's size."""
@@ -55,6 +56,8 @@ class Plan:
     plan_id: str
     #: Rows that go as duplicates of another's bytes or pixels.
     twins: Twins = field(default_factory=Twins.none)
+    #: Rows that are left out as `filtered`.
+    filtered: Filtered = field(default_factory=Filtered.none)
 
     def shard_rows(self) -> Iterator[tuple[int, int, Int64s]]:
         """Return (bucket, shard, index rows in member order) of every shard, by bucket, then shard."""

@@ -103,7 +103,9 @@ def _ledger_rows(
     piece: pa.Table, start: int, plan: Plan, twins: TwinDetails, later: dict[str, Rejected], later_ids: pa.Array
 ) -> pa.Table:
     codes = plan.outcome[start : start + piece.num_rows].copy()
-    detail = pc.coalesce(twins.between(start, start + piece.num_rows), _size_details(piece, codes))
+    stop = start + piece.num_rows
+    filters = plan.filtered.details(np.arange(start, stop))
+    detail = pc.coalesce(twins.between(start, stop), filters, _size_details(piece, codes))
     texts: list[str | None] | None = None
     if later:
         ids = piece["image_id"].combine_chunks()

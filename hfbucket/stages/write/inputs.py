@@ -18,6 +18,7 @@ from hfbucket.io.clock import created
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local, local_path
 from hfbucket.stages.captions import with_captions, with_priority
+from hfbucket.stages.filters import check_filters
 from hfbucket.stages.index import index_of
 from hfbucket.stages.plan import read_protos
 from hfbucket.stages.survey import survey
@@ -55,6 +56,7 @@ def read_inputs(sources: Sequence[str], output: str | os.PathLike[str], config: 
     export = Path(local_path(os.fspath(output)))
     work = work_of(export, config.work_dir)
     words, templates = read_words(config), read_templates(config)
+    check_filters(config)
     settle_first(export, on_event=on_event)
     found = survey(sources, config, on_event=on_event, check=lambda specs: check_apart(specs, export, work))
     config = with_priority(found.config)
