@@ -15,6 +15,10 @@ _MULTIPLES: Final = {
 }  # fmt: skip
 
 
+JOINED: Final = ("corners", "priority", "weights")
+"""Settings of several values that stand in one flag, with commas between."""
+
+
 def flag(name: str) -> str:
     """Return the command line flag of a setting: `--max-crop` for `max_crop`."""
     return "--" + name.replace("_", "-")
@@ -42,7 +46,7 @@ def flag_words(name: str, limits: Mapping[str, Any], value: object) -> list[str]
     """Return the words on a command line that give a setting this value."""
     if isinstance(value, bool):
         return [flag(name) if value else "--no-" + flag(name)[2:]]
-    if name == "corners":
+    if name in JOINED:
         return [flag(name), shown(value)]
     values = value if isinstance(value, tuple) else (value,)
     return [word for item in values for word in (flag(name), shown(item, size="size_in_bytes" in limits))]

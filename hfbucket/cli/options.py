@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hfbucket.config import Config, choices, is_several, is_switch, setting_names
-from hfbucket.config_values import flag, shown
+from hfbucket.config_values import JOINED, flag, shown
 from hfbucket.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -32,6 +32,7 @@ _HEADINGS = {"content": "What is written", "run": "How it runs", "words": "What 
 _METAVARS = {
     "base": "PIXELS", "protos": "NAME|FILE", "corners": "N,N…", "shuffle": "SEED", "max_shard_size": "SIZE",
     "max_crop": "SHARE", "subsampling_threshold": "SCALE", "max_failure_ratio": "SHARE", "expect_plan": "ID",
+    "priority": "NAME,NAME…", "weights": "NAME=N,…", "caption_seed": "SEED", "captions": "FILE",
     "caption_column": "NAME", "annotations": "FILE", "id_column": "NAME", "image_column": "NAME",
     "work_dir": "DIR", "cache_dir": "DIR", "sections": "DIR", "template": "DIR", "license_link": "URL",
 }  # fmt: skip
@@ -140,7 +141,7 @@ def _set_source_order(given: dict[str, Any]) -> None:
 
 def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     field = next(f for f in fields(Config) if f.name == name)
-    several = is_several(name) and name != "corners"
+    several = is_several(name) and name not in JOINED
     text = field.metadata["help"] + (", repeatable" if several else "")
     if field.default not in (None, ()) and not is_switch(name):
         text += f"  [default: {shown(field.default, size='size_in_bytes' in field.metadata)}]"

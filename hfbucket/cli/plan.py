@@ -15,7 +15,8 @@ from hfbucket.stages.report import plan
 @click.command("plan", cls=SettingsCommand, help=COMMANDS["plan"])
 @click.argument("sources", nargs=-1, required=True, metavar="[NAME=]SOURCE...")
 @click.option("-o", "--output", default="export", show_default=True, help="Export the printed build command names.")
-@config_options(*CONTENT, "source_type", "workers", "batch_size", "max_failure_ratio", "cache_dir", "sample_units")
+@config_options(*CONTENT, "captions", "annotations", "source_type", "workers", "batch_size", "max_failure_ratio",
+                "cache_dir", "sample_units")  # fmt: skip
 @json_option
 def command(sources: tuple[str, ...], output: str, config: Config, as_json: bool) -> None:
     """Print the plan of these sources."""

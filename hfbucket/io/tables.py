@@ -66,11 +66,22 @@ def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterato
 
 
 def read_rows(path: str | os.PathLike[str], rows: pa.Array, columns: Sequence[str]) -> pa.Table:
-    """Return the rows at ascending positions (int64); row groups without any of them are not read."""
+    """Return the rows at ascending positions (int64): memory for them and one row group.
+
+    Row groups without any of them are not read.
+    """
+    wanted = rows.to_numpy(zero_copy_only=False)
     with _opened(path) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-        wanted, moved = _groups_of(sizes, rows)
-        return file.read_row_groups(wanted, columns=list(columns)).select(list(columns)).take(moved)
+        starts = np.cumsum([0, *sizes])
+        edges = np.searchsorted(wanted, starts)
+        pieces = [
+            file.read_row_group(group, columns=list(columns))
+            .select(list(columns))
+            .take(pa.array(wanted[edges[group] : edges[group + 1]] - starts[group]))
+            for group in np.flatnonzero(np.diff(edges)).tolist()
+        ]
+        return pa.concat_tables(pieces or [file.schema_arrow.empty_table().select(list(columns))])
 
 
 def read_group(file: BinaryIO, footer: pq.FileMetaData, group: int, columns: Sequence[str]) -> pa.Table:
@@ -178,16 +189,3 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
             raise
         reason = " ".join(str(error).split())
         raise BuildError(f"{path}: is damaged ({reason}): delete it and run the same command again") from error
-
-
-def _groups_of(sizes: Sequence[int], rows: pa.Array) -> tuple[list[int], pa.Array]:
-    """Return the row groups that hold `rows`, and the rows' positions in what those groups read as."""
-    ends = np.cumsum(np.asarray(sizes, dtype=np.int64))
-    positions = rows.to_numpy(zero_copy_only=False)
-    group_of_row = np.searchsorted(ends, positions, side="right")
-    wanted = np.unique(group_of_row)
-    widths = np.asarray(sizes, dtype=np.int64)
-    starts = ends - widths  # of each group in the file
-    kept_starts = np.cumsum(widths[wanted]) - widths[wanted]  # of each wanted group in what is read
-    shift = kept_starts[np.searchsorted(wanted, group_of_row)] - starts[group_of_row]
-    return [int(group) for group in wanted], pa.array(positions + shift)

@@ -33,8 +33,8 @@ from hfbucket.stages.write.work import Work
 WRITER: Final = 3
 """Number of what this package writes for one task; to be raised whenever it gives other bytes or receipts."""
 
-GATHER_ROWS: Final = 131_072
-"""Rows taken from the index at once, captions and metadata included."""
+GATHER_CAPTIONS: Final = 393_216
+"""Captions taken from the index at once, with the rows they belong to: most memory of a row is theirs."""
 
 _FROM_INDEX: Final = (*(name for name in TASKS.names if name in INDEX.names), "caption_source_ids", "width", "height")
 _FROM_PLAN: Final = ("resized_w", "resized_h", "crop_left", "crop_top", "encode", "caption_index")
@@ -105,7 +105,7 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
     }  # fmt: skip
     tasks: list[ShardTask] = []
     with table_writer(job.work.tasks, TASKS) as writer:
-        for bucket, number, rows, table in _shard_tables(index, plan):
+        for bucket, number, rows, table in _shard_tables(index, plan, job):
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             file = shard_file(bucket.bucket_id, number)
             identity = {**same_for_all, "file": file, "bucket": [bucket.base, bucket.w, bucket.h]}
@@ -123,14 +123,15 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
     return tasks
 
 
-def _shard_tables(index: Index, plan: Plan) -> Iterator[tuple[Bucket, int, npt.NDArray[np.int64], pa.Table]]:
+def _shard_tables(index: Index, plan: Plan, job: Job) -> Iterator[tuple[Bucket, int, npt.NDArray[np.int64], pa.Table]]:
     """Yield every shard with its index rows and its rows of TASKS, taken from the index many shards at a time."""
+    most = GATHER_CAPTIONS // max(len(job.variants), 3)
     waiting: list[tuple[int, int, npt.NDArray[np.int64]]] = []
     rows_waiting = 0
     for shard in plan.shard_rows():
         waiting.append(shard)
         rows_waiting += len(shard[2])
-        if rows_waiting >= GATHER_ROWS:
+        if rows_waiting >= most:
             yield from _gather(index, plan, waiting)
             waiting, rows_waiting = [], 0
     yield from _gather(index, plan, waiting)
