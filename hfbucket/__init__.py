@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
-    "Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "pull", "push", "remove",
-    "verify",
+    "Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "pull", "push",
+    "recaption", "remove", "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -24,6 +24,7 @@ _HOMES = {
     "plan": "hfbucket.stages.report",
     "pull": "hfbucket.stages.pull.run",
     "push": "hfbucket.stages.push.run",
+    "recaption": "hfbucket.stages.recaption",
     "remove": "hfbucket.stages.remove",
     "verify": "hfbucket.stages.verify.run",
 }
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hfbucket.load.api import load_dataset
     from hfbucket.stages.pull.run import pull
     from hfbucket.stages.push.run import push
+    from hfbucket.stages.recaption import recaption
     from hfbucket.stages.remove import remove
     from hfbucket.stages.report import plan
     from hfbucket.stages.verify.run import verify

@@ -23,6 +23,7 @@ COMMANDS = {
     "plan": "Show what a build would write: buckets, skips, crop loss, bytes. Writes nothing.",
     "build": "Write the export: shards, manifest and card. Run it again to continue.",
     "verify": "Check every promise of an export.",
+    "recaption": "Select captions anew in a finished export; images stay where they are.",
     "push": "Send an export to the Hub, a Storage Bucket or a folder: complete or invisible. Run it again to continue.",
     "pull": "Bring an export, or a part of it, from the Hub into a folder. Run it again to continue.",
     "explain": "Show how one image size gets its bucket and its crop.",

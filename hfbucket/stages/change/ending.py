@@ -89,7 +89,7 @@ def end_change(
         manifest: with its new buckets, tables, statistics and summary.
         what: for the history.
         shards: the new ones, written below `opened.new`.
-        ledger: the parts of the new ledger, written there, too.
+        ledger: the parts of the new ledger, written there, too; without any the old one stays.
     """
     manifest, drawn = _with_pictures(opened, manifest)
     manifest = replace(seal(manifest), created=created())
@@ -98,7 +98,7 @@ def end_change(
     write_bytes(opened.new / CROISSANT, croissant_bytes(manifest))
     write_bytes(opened.new / CARD, render_card(manifest, templates or {}).encode("utf-8"))
     named = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
-    named |= {*ledger, *(file.file for file in manifest.small_files)}
+    named |= {*(ledger or _ledger(opened)), *(file.file for file in manifest.small_files)}
     commit_change(
         opened,
         files=(*shards, *(table.file for table in manifest.samples), *ledger, *drawn, CROISSANT, CARD),
@@ -112,8 +112,11 @@ def _files(opened: OpenExport) -> Iterator[str]:
     """Yield the shards, tables and contact sheets that stand in the export."""
     yield from (shard.file for entry in opened.manifest.buckets.values() for shard in entry.shards)
     yield from (file.file for file in opened.manifest.small_files)
-    for path in sorted((opened.folder / "ledger").glob("part-*.parquet")):
-        yield f"ledger/{path.name}"
+    yield from _ledger(opened)
+
+
+def _ledger(opened: OpenExport) -> tuple[str, ...]:
+    return tuple(f"ledger/{path.name}" for path in sorted((opened.folder / "ledger").glob("part-*.parquet")))
 
 
 def _with_pictures(opened: OpenExport, manifest: Manifest) -> tuple[Manifest, tuple[str, ...]]:

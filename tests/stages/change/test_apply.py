@@ -24,6 +24,7 @@ from hfbucket.stages.why import why
 from hfbucket.stages.write.build import build
 from tests.factories import make_export, make_foreign_export
 from tests.stages.change.kill_change import change, content
+from tests.stages.pictures import draw_folder
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -95,7 +96,7 @@ def test_the_next_change_ends_it(half: Path) -> None:
 
 
 def test_a_build_ends_it(half: Path, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
+    draw_folder(tmp_path / "photos", 1)
     with pytest.raises(hfbucket.HfBucketError, match="was built with other settings"):
         build([str(tmp_path / "photos")], half)
     assert not (half / "README.md").exists()

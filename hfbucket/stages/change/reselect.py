@@ -1,0 +1,177 @@
+"""A new selection among captions, worked out over the sample tables of an export, one shard's rows after another's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hfbucket.config import DEFAULT_VARIANTS, Config
+from hfbucket.core.events import OnEvent, Progress
+from hfbucket.core.manifest.model import Manifest, Shard
+from hfbucket.core.manifest.settings import settings_of
+from hfbucket.core.plan.captions import Choice, choice_of, own_variants
+from hfbucket.core.plan.reselect import own_lists, own_stored, reselected
+from hfbucket.core.plan.variants import Merge, merge_of, merged, merged_sources
+from hfbucket.core.settings import content_settings
+from hfbucket.errors import ChangeError
+from hfbucket.io.export_files import viewed
+from hfbucket.io.tables import read_groups
+from hfbucket.io.workspace import Workspace
+from hfbucket.schemas import SAMPLES
+from hfbucket.stages.captions import with_priority
+from hfbucket.stages.change.shards import CHANGED, REWRITTEN
+
+__all__ = ["SETTINGS", "Found", "Selection", "reselected_shards", "selection_of"]
+
+Bools = npt.NDArray[np.bool_]
+
+SETTINGS: Final = ("priority", "select", "weights", "caption_seed", "min_caption_chars")
+"""The content settings of a selection; the others stay those that the export was built with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """How captions are selected for samples of an export."""
+
+    choice: Choice
+    merge: Merge
+    #: Names of the source's own captions in the sample tables.
+    own: tuple[str, ...]
+    workspace: Workspace | None
+    variants: tuple[str, ...]
+    settings: Mapping[str, object]
+    #: Images without a caption: drop, empty, or refuse where they had one.
+    missing: str
+
+    def rows(self, samples: pa.Table) -> tuple[pa.Table, Bools]:
+        """Return the samples with the new selection, and for which it is another."""
+        found = None if self.workspace is None else self.workspace.captions_of(samples["image_id"], self.variants)
+        texts, ids = (None, None) if found is None else (found["captions"], found["source_ids"])
+        own = pa.chunked_array([own_lists(samples["captions"], self.own)])
+        captions = merged(own, texts, self.merge)
+        return reselected(samples, captions, merged_sources(ids, len(samples), self.merge), self.choice)
+
+
+@contextmanager
+def selection_of(manifest: Manifest, config: Config, drop_missing: bool) -> Iterator[Selection]:
+    """Yield the selection that the settings ask for among what the export and the workspace have."""
+    old = settings_of(manifest)
+    columns = tuple(old["caption_column"])
+    config = replace(with_priority(config), caption_column=() if columns == DEFAULT_VARIANTS else columns)
+    asked = content_settings(config, ())
+    policy = "drop" if drop_missing else "empty" if config.missing_caption == "empty" else old["missing_caption"]
+    settings = {**old, **{name: asked[name] for name in SETTINGS}, "missing_caption": policy}
+    own = own_variants(config)
+    workspace = None if config.captions is None else Workspace(config.captions)
+    try:
+        variants = () if workspace is None else workspace.variants()
+        choice = choice_of(config, own, variants)
+        yield Selection(
+            choice=choice,
+            merge=merge_of(config, choice, own, variants),
+            own=own_stored(manifest, columns),
+            workspace=workspace,
+            variants=variants,
+            settings=settings,
+            missing="drop" if drop_missing else "empty" if config.missing_caption == "empty" else "refuse",
+        )
+    finally:
+        if workspace is not None:
+            workspace.close()
+
+
+@dataclass(slots=True)
+class Found:
+    """What the new selection comes to, counted while the tables are read."""
+
+    captions: int = 0
+    lost: int = 0
+    dropped: list[str] = field(default_factory=list)
+    #: Old shards with a change, with how many samples they keep.
+    changes: dict[str, int] = field(default_factory=dict)
+    selected: Counter[str] = field(default_factory=Counter)
+
+
+def reselected_shards(
+    folder: Path, manifest: Manifest, selection: Selection, found: Found, on_event: OnEvent
+) -> Iterator[tuple[Shard, pa.Table]]:
+    """Yield the samples that stay of every shard, schema REWRITTEN, with the new selection.
+
+    Raises:
+        ChangeError: a table is damaged or does not fit the shards; at the end, captions would go missing.
+    """
+    shards = {shard.file: shard for entry in manifest.buckets.values() for shard in entry.shards}
+    total, done = sum(shard.count or 0 for shard in shards.values()), 0
+    for file, rows in _by_shard(_groups(folder, manifest, selection)):
+        shard = shards.get(file)
+        if shard is None or shard.count != len(rows):
+            raise ChangeError(f"{folder}: the sample tables have {len(rows)} rows of {file}, the manifest says "
+                              f"{shard and shard.count}; `hfbucket verify` says more")  # fmt: skip
+        done += len(rows)
+        on_event(Progress(stage="captions", done=done, total=total, unit="images"))
+        yield shard, _counted(file, rows, selection, found)
+    if done != total:
+        raise ChangeError(f"{folder}: the sample tables have {done} rows, the shards {total} samples")
+    if found.lost and selection.missing == "refuse":
+        raise ChangeError(
+            f"{found.lost:,} of {total:,} images would be left without a caption; keep them with --missing-caption "
+            "empty, or leave them out with --drop-missing"
+        )
+
+
+def _groups(folder: Path, manifest: Manifest, selection: Selection) -> Iterator[pa.Table]:
+    """Yield the sample tables with the new selection, by row groups; columns CHANGED and `had`: a caption before."""
+    for part in manifest.samples:
+        with viewed(str(folder), part.file) as view:
+            if hashlib.sha256(view).hexdigest() != part.sha256:
+                raise ChangeError(f"{folder / part.file}: is damaged, its sha256 must be {part.sha256}; pull it again")
+        for group in read_groups(folder / part.file, SAMPLES.names):
+            old = group.cast(SAMPLES)
+            new, changed = selection.rows(old)
+            yield new.append_column(REWRITTEN.field(CHANGED), pa.array(changed)).append_column(
+                "had", old["caption"].is_valid()
+            )
+
+
+def _by_shard(tables: Iterator[pa.Table]) -> Iterator[tuple[str, pa.Table]]:
+    """Yield the rows of one shard after another; a table may hold several, and a shard lie in several."""
+    waiting: list[pa.Table] = []
+    name = ""
+    for table in tables:
+        runs = pc.run_end_encode(table["shard"].combine_chunks())
+        start = 0
+        for file, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            if waiting and file != name:
+                yield name, pa.concat_tables(waiting)
+                waiting = []
+            name = file
+            waiting.append(table.slice(start, stop - start))
+            start = stop
+    if waiting:
+        yield name, pa.concat_tables(waiting)
+
+
+def _counted(file: str, rows: pa.Table, selection: Selection, found: Found) -> pa.Table:
+    """Count what changes in a shard; return the rows that stay, schema REWRITTEN."""
+    without = rows["caption"].is_null()
+    found.lost += pc.sum(pc.and_(without, rows["had"])).as_py() or 0
+    kept = rows
+    if selection.missing == "drop":
+        found.dropped += rows["image_id"].filter(without).to_pylist()
+        kept = rows.filter(pc.invert(without))
+    changed = pc.sum(kept[CHANGED]).as_py() or 0
+    found.captions += changed
+    if changed or len(kept) < len(rows):
+        found.changes[file] = len(kept)
+    found.selected.update(kept["caption_variant"].drop_null().to_pylist())
+    return kept.drop_columns(["had"])

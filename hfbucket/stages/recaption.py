@@ -1,0 +1,215 @@
+"""Another selection among captions for a finished export: only `.txt` and `.json` members change, images stay put."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hfbucket.config import Config
+from hfbucket.core.events import Notice, OnEvent, ignore
+from hfbucket.core.manifest.model import Manifest, Shard
+from hfbucket.core.manifest.plain import seal
+from hfbucket.core.manifest.settings import manifest_fields
+from hfbucket.core.outcomes import EXPORTED, OUTCOMES
+from hfbucket.core.plan.caption_facts import caption_sources, captions_entry
+from hfbucket.core.removal import known_conversions
+from hfbucket.errors import ChangeError, ConfigError
+from hfbucket.io.cards import read_templates
+from hfbucket.io.journal import refuse_unfinished
+from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.receipts import read_samples
+from hfbucket.io.tables import read_groups, table_writer
+from hfbucket.schemas import LEDGER, SAMPLES
+from hfbucket.stages.change.apply import OpenExport, check_changeable, local_folder, open_export_for_change
+from hfbucket.stages.change.ending import check_templates, counted, end_change, with_shards
+from hfbucket.stages.change.reselect import SETTINGS, Found, Selection, reselected_shards, selection_of
+from hfbucket.stages.change.shards import CHANGED, REWRITTEN, ShardChange, rewrite_shards
+from hfbucket.stages.write.fold import Totals, write_parts
+
+__all__ = ["SETTINGS", "Recaptioned", "recaption"]
+
+_NO_CAPTION: Final = "skipped_no_caption"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recaptioned:
+    """What another selection changes, or in a dry run would change."""
+
+    #: The export as it is afterwards; after a dry run as it was.
+    folder: str
+    export_id: str
+    #: Images whose caption, or where it comes from, is another one.
+    captions: int
+    #: Shards that hold one, and how many bytes they have; those that are left without images go.
+    shards: int
+    shards_bytes: int
+    shards_gone: int
+    #: Images whose caption is gone: they stay with an empty one, or are dropped.
+    lost: int
+    dropped: int
+    #: Images by the variant that is selected.
+    selected: Mapping[str, int]
+    #: The export was what it would become.
+    unchanged: bool
+    dry_run: bool
+
+
+def recaption(
+    export: str | os.PathLike[str],
+    config: Config,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    drop_missing: bool = False,
+    dry_run: bool = False,
+    on_event: OnEvent = ignore,
+) -> Recaptioned:
+    """Select captions anew in a finished export, and return what that changed.
+
+    What is exported, and where it stands, stays. The result is the export that a build with these settings writes,
+    where that exports the same images; all of its files but for times and history. Killed at any point, the export is
+    the old one, or one that the same call brings to its end.
+
+    Args:
+        export: its folder on this machine.
+        config: `captions`, `priority`, `select`, `weights`, `caption_seed`, `min_caption_chars`, `missing_caption`
+            (`empty` keeps images whose caption is gone), `template` and `workers`; other settings stay the export's.
+        output: folder of a new export that this one stays beside; unchanged files become links to this one's.
+        drop_missing: images without a caption go out of the export, as `skipped_no_caption`.
+        dry_run: only count.
+
+    Raises:
+        ChangeError: captions would go missing, a file is damaged, or the export cannot be changed.
+        ConfigError: the settings do not fit one another or the variants there are.
+        WorkspaceError: the workspace cannot be read.
+        FormatError: there is no finished export.
+        BuildError: a build is at work here, or the disk is full.
+    """
+    if config.captions is None and not config.priority:
+        raise ConfigError("give the captions to choose from with --captions WORKSPACE, or --priority NAME,…")
+    if drop_missing and config.missing_caption == "empty":
+        raise ConfigError("--drop-missing and --missing-caption empty are opposites; give one of them")
+    if dry_run:
+        folder = local_folder(export)
+        refuse_unfinished(folder)
+        manifest = read_manifest(folder)
+        check_changeable(folder, manifest)
+        with selection_of(manifest, config, drop_missing) as selection:
+            found = Found()
+            for _ in reselected_shards(folder, manifest, selection, found, on_event):
+                pass
+            return _report(folder, manifest, found, dry_run=True)
+    with open_export_for_change(export, command="recaption", output=output, on_event=on_event) as opened:
+        templates = read_templates(config) if config.template is not None else None
+        check_templates(opened, templates)
+        with selection_of(opened.manifest, config, drop_missing) as selection:
+            return _apply(opened, selection, config.workers, templates, on_event)
+
+
+def _report(folder: Path, manifest: Manifest, found: Found, *, dry_run: bool, unchanged: bool = False) -> Recaptioned:
+    sizes = {shard.file: shard.bytes or 0 for entry in manifest.buckets.values() for shard in entry.shards}
+    written = [file for file, count in found.changes.items() if count]
+    return Recaptioned(
+        folder=str(folder),
+        export_id=manifest.export_id or "",
+        captions=found.captions,
+        shards=len(written),
+        shards_bytes=sum(sizes[file] for file in written),
+        shards_gone=len(found.changes) - len(written),
+        lost=found.lost,
+        dropped=len(found.dropped),
+        selected=dict(found.selected.most_common()),
+        unchanged=unchanged,
+        dry_run=dry_run,
+    )
+
+
+def _apply(
+    opened: OpenExport,
+    selection: Selection,
+    workers: int | None,
+    templates: Mapping[str, str] | None,
+    on_event: OnEvent,
+) -> Recaptioned:
+    old, found, changes = opened.manifest, Found(), []
+    rows = opened.scratch / "rows.parquet"
+    with table_writer(rows, REWRITTEN) as writer:
+        for number, (shard, table) in enumerate(reselected_shards(opened.folder, old, selection, found, on_event)):
+            writer.write_table(table, row_group_size=max(1, len(table)))
+            if found.changes.get(shard.file):
+                changes.append(ShardChange(shard=shard, count=len(table), row_group=number))
+    if len(found.dropped) == sum(entry.count for entry in old.buckets.values()):
+        raise ChangeError("no image would have a caption: nothing would be left of the export")
+    report = _report(opened.target, old, found, dry_run=False)
+    written = rewrite_shards(opened, changes, rows=rows, workers=workers, on_event=on_event)
+    totals = Totals()
+    samples = write_parts(opened.new, "samples", SAMPLES, _rows(opened, rows, written, totals))
+    ledger = _ledger(opened, found.dropped)
+    manifest = counted(_changed(old, written, found), samples, totals)
+    said = () if selection.workspace is None else selection.workspace.sources()
+    sources = caption_sources(selection.choice, said)
+    captions = captions_entry(
+        selection.choice,
+        sources,
+        with_ok={name: totals.with_ok(name) for name in selection.choice.universe},
+        selected=totals.selected,
+        missing_policy=str(selection.settings["missing_caption"]),
+    )
+    settings = manifest_fields(selection.settings)["settings"]
+    manifest = replace(manifest, captions=captions, caption_sources=sources, settings=settings)
+    if opened.target == opened.folder and seal(manifest).content_sha256 == old.content_sha256:
+        on_event(Notice(level="info", text=f"{opened.folder} has this selection already; nothing was written"))
+        return replace(report, unchanged=True)
+    manifest = end_change(opened, manifest, what="recaption", shards=tuple(written), ledger=ledger, templates=templates)
+    return replace(report, export_id=manifest.export_id or "")
+
+
+def _rows(opened: OpenExport, rows: Path, written: Mapping[str, Shard], totals: Totals) -> Iterator[pa.Table]:
+    """Yield the new sample tables, shard by shard."""
+    with pq.ParquetFile(rows) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group).drop_columns([CHANGED])
+            if len(table) and (name := table["shard"][0].as_py()) in written:
+                table = read_samples(opened.scratch, name)
+            totals.add(table)
+            yield table
+
+
+def _ledger(opened: OpenExport, dropped: list[str]) -> tuple[str, ...]:
+    """Write the ledger with the images that are dropped; return its parts, none where nothing is, or there is none."""
+    parts = sorted((opened.folder / "ledger").glob("part-*.parquet")) if dropped else []
+    gone = pa.array(dropped, pa.string())
+
+    def tables() -> Iterator[pa.Table]:
+        for part in parts:
+            for group in read_groups(part, LEDGER.names):
+                hit = pc.is_in(group["image_id"], value_set=gone)
+                exported = pc.equal(group["outcome"], OUTCOMES[EXPORTED])
+                outcome = pc.if_else(pc.and_(hit, exported), _NO_CAPTION, group["outcome"])
+                yield pa.table([group["image_id"], outcome, group["detail"]], schema=LEDGER)
+
+    return tuple(table.file for table in write_parts(opened.new, "ledger", LEDGER, tables())) if parts else ()
+
+
+def _changed(old: Manifest, written: Mapping[str, Shard], found: Found) -> Manifest:
+    """Return the manifest with the shards, summary and conversions as they are now."""
+    buckets = {
+        bucket_id: with_shards(
+            entry, [written.get(s.file, s) for s in entry.shards if found.changes.get(s.file, 1)]
+        )
+        for bucket_id, entry in old.buckets.items()
+    }  # fmt: skip
+    if not found.dropped:
+        return replace(old, buckets=buckets)
+    moved = {OUTCOMES[EXPORTED]: -len(found.dropped), _NO_CAPTION: len(found.dropped)}
+    summary = {name: count + moved.get(name, 0) for name, count in old.summary.items()}
+    statistics = {**old.statistics}
+    if "conversions" in statistics:
+        statistics["conversions"] = known_conversions(statistics["conversions"])
+    return replace(old, buckets=buckets, summary=summary, statistics=statistics)
