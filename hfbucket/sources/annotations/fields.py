@@ -21,6 +21,9 @@ CAPTION_FIELDS: Final = ("captions", "caption", "text", "description", "sentence
 
 _NUMBERED: Final = re.compile(r"caption_(\d{1,3})")
 
+_MAY_LOCATE: Final = re.compile(r"gps|[\[{:,]\"?[\[{]", re.IGNORECASE)
+"""In JSON: a value that names GPS, a list or object, or a text that may be JSON itself."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fields:
@@ -77,55 +80,111 @@ def has_captions(columns: Iterable[str], named: Sequence[str] = ()) -> bool:
     return bool(known & {*CAPTION_FIELDS, *named}) or any(_NUMBERED.fullmatch(column) for column in known)
 
 
-def read_record(record: Mapping[str, Any], fields: Fields, *, refers: bool = False) -> Said:
-    """Return what a record says.
+class RecordReader:
+    """Reads the records of a file, looking once at each set of fields that they have."""
 
-    Args:
-        refers: `image_id` stands for one of the file's `images`.
-    """
-    rest = {str(key).strip(): value for key, value in record.items() if key is not None}
-    name, image_ref = _taken_name(rest, refers)
-    if image_ref is not None:
-        rest.pop("id", None)  # of the annotation, not of the image
-    named = [_text(rest.get(column)) for column in fields.columns]
-    values = _taken_captions(rest) if fields.takes_captions else []
-    texts = [_text(value) for value in values]
-    for column in fields.columns:
-        if isinstance(rest.get(column), str):
-            del rest[column]
-    if not fields.keep_location:
-        rest, _ = without_location(rest)
-    return Said(
-        name=name,
-        image_ref=image_ref,
-        captions=[text for text, _ in texts],
-        named=[text for text, _ in named],
-        repaired=any(repaired for _, repaired in (*texts, *named)),
-        has_blank_caption=any(
-            text is None and isinstance(value, str) for value, (text, _) in zip(values, texts, strict=True)
-        ),
-        has_odd_caption=any(value is not None and not isinstance(value, str) for value in values),
-        meta=meta_json(rest) if rest else "{}",
-        keys=tuple(sorted(rest)),
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+
+    def read(self, record: Mapping[str, Any], *, refers: bool = False) -> Said:
+        """Return what a record says.
+
+        Args:
+            refers: `image_id` stands for one of the file's `images`.
+        """
+        written = tuple(record)
+        shape = self._shapes.get(written)
+        if shape is None:
+            shape = self._shapes[written] = _shape(written, self._fields)
+        name, image_ref, used = _named(record, shape, refers)
+        values = _values(record, shape)
+        texts = [_text(value) for value in values]
+        named = [_text(record.get(column)) for column in self._fields.columns]
+        rest = {
+            key.strip(): record[key]
+            for key in shape.rest
+            if key not in used and not (key in self._fields.columns and isinstance(record[key], str))
+        }
+        meta = self._meta(rest, shape)
+        return Said(
+            name=name,
+            image_ref=image_ref,
+            captions=[text for text, _ in texts],
+            named=[text for text, _ in named],
+            repaired=any(repaired for _, repaired in (*texts, *named)),
+            has_blank_caption=any(
+                text is None and isinstance(value, str) for value, (text, _) in zip(values, texts, strict=True)
+            ),
+            has_odd_caption=any(value is not None and not isinstance(value, str) for value in values),
+            meta=meta,
+            keys=tuple(sorted(rest)),
+        )
+
+    def _meta(self, rest: dict[str, Any], shape: _Shape) -> str:
+        """Return the metadata as JSON, and take out of it what tells a position, where that is to be left out."""
+        if not rest:
+            return "{}"
+        meta = meta_json(rest)
+        if self._fields.keep_location or not (shape.may_locate or _MAY_LOCATE.search(meta)):
+            return meta
+        cleared, found = without_location(rest)
+        if found:
+            for key in rest.keys() - cleared.keys():
+                del rest[key]
+            meta = meta_json(cleared)
+        return meta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shape:
+    """What a set of fields is for; the fields as they are written."""
+
+    #: That may name the image, best first.
+    names: tuple[str, ...]
+    captions: tuple[str, ...]
+    #: All others, those that may name the image among them.
+    rest: tuple[str, ...]
+    #: Some field's name speaks of a position.
+    may_locate: bool
+
+
+def _shape(written: Sequence[str], fields: Fields) -> _Shape:
+    lower = {str(key).strip().lower(): key for key in written}
+    numbered = sorted((int(match[1]), key) for low, key in lower.items() if (match := _NUMBERED.fullmatch(low)))
+    captions = [key for _, key in numbered] or [lower[known] for known in CAPTION_FIELDS if known in lower][:1]
+    if not fields.takes_captions:
+        captions = []
+    return _Shape(
+        names=tuple(lower[known] for known in NAME_FIELDS if known in lower),
+        captions=tuple(captions),
+        rest=tuple(key for key in written if key not in captions),
+        may_locate=without_location(dict.fromkeys(map(str, written)))[1],
     )
 
 
-def _taken_name(rest: dict[str, Any], refers: bool) -> tuple[str | None, str | None]:
-    """Return (name, reference to the file's `images`) of a record, of which at least one is None; take them out."""
-    lower = {key.lower(): key for key in rest}
-    for known in NAME_FIELDS:
-        value = rest.get(lower.get(known, ""))
+def _named(record: Mapping[str, Any], shape: _Shape, refers: bool) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """Return (name, reference to the file's `images`) of a record, one of them None at least, and their fields."""
+    for key in shape.names:
+        value = record[key]
         if isinstance(value, str) and value.strip():
-            del rest[lower[known]]
-            return clean_name(value), None
-    if refers and rest.get("image_id") is not None:
-        return None, str(rest.pop("image_id"))
-    value = rest.get("image_id")
+            return clean_name(value), None, (key,)
+    value = record.get("image_id")
+    if refers and value is not None:
+        return None, str(value), ("image_id", "id")  # the id is the annotation's, not the image's
     if value is None or isinstance(value, (bool, float, dict, list)) or value == "":
-        return None, None
-    subreddit = rest.get("subreddit")  # RedCaps: images lie in a folder of that name, or not
+        return None, None, ()
+    subreddit = record.get("subreddit")  # RedCaps: images lie in a folder of that name, or not
     named = f"{subreddit}/{value}" if isinstance(subreddit, str) and subreddit else str(value)
-    return clean_name(named), None
+    return clean_name(named), None, ()
+
+
+def _values(record: Mapping[str, Any], shape: _Shape) -> list[Any]:
+    """Return the captions of a record as they stand there."""
+    values = [record[key] for key in shape.captions]
+    if len(values) == 1 and isinstance(values[0], (list, tuple)):
+        return list(values[0])
+    return values
 
 
 def clean_name(name: str) -> str:
@@ -134,19 +193,6 @@ def clean_name(name: str) -> str:
     while path.startswith(("./", "/")):
         path = path.removeprefix(".").lstrip("/")
     return path
-
-
-def _taken_captions(rest: dict[str, Any]) -> list[Any]:
-    """Return the captions of a record as they stand there, and take them out."""
-    numbered = sorted((int(match[1]), key) for key in rest if (match := _NUMBERED.fullmatch(key.lower())))
-    if numbered:
-        return [rest.pop(key) for _, key in numbered]
-    lower = {key.lower(): key for key in rest}
-    for known in CAPTION_FIELDS:
-        if known in lower:
-            value = rest.pop(lower[known])
-            return list(value) if isinstance(value, (list, tuple)) else [value]
-    return []
 
 
 def _text(value: object) -> tuple[str | None, bool]:

@@ -23,7 +23,7 @@ from hfbucket.errors import BuildError, SourceError
 from hfbucket.io import store
 from hfbucket.io.atomic import replacing
 from hfbucket.schemas import ANNOTATIONS
-from hfbucket.sources.annotations.fields import Fields, clean_name, read_record
+from hfbucket.sources.annotations.fields import Fields, RecordReader, clean_name
 from hfbucket.sources.annotations.files import name_of, records
 
 MOST_RECORDS: Final = 20_000_000
@@ -93,10 +93,10 @@ def _made(urls: Sequence[str], fields: Fields) -> pa.Table:
     parts = []
     problems: list[str] = []
     for url in urls:
-        read = _Read(name_of(url), keys)
+        read = _Read(name_of(url), keys, fields)
         try:
             for array, record in records(url):
-                read.take(array, record, fields)
+                read.take(array, record)
         except OSError as error:
             raise SourceError(f"{url}: cannot be read: {error}") from error
         parts.append(read.table())
@@ -110,8 +110,10 @@ def _made(urls: Sequence[str], fields: Fields) -> pa.Table:
 class _Read:
     """Takes the records of one file and turns them into columns."""
 
-    def __init__(self, where: str, keys: dict[tuple[str, ...], int]) -> None:
+    def __init__(self, where: str, keys: dict[tuple[str, ...], int], fields: Fields) -> None:
         self._where, self._keys = where, keys
+        self._reader = RecordReader(fields)
+        self._image_reader = RecordReader(Fields(keep_location=fields.keep_location))
         self._batches: list[pa.Table] = []
         self._rows: list[tuple[Any, ...]] = []
         self._refs: list[str | None] = []
@@ -120,7 +122,7 @@ class _Read:
         self._counts: Counter[str] = Counter()
         self._records = 0
 
-    def take(self, array: str, record: object, fields: Fields) -> None:
+    def take(self, array: str, record: object) -> None:
         """Add a record."""
         self._records += 1
         if self._records > MOST_RECORDS:
@@ -129,9 +131,9 @@ class _Read:
             self._counts["records are no objects"] += 1
             return
         if array == "images":
-            self._image(record, fields)
+            self._image(record)
             return
-        said = read_record(record, fields, refers=array == "annotations" and "subreddit" not in record)
+        said = self._reader.read(record, refers=array == "annotations" and "subreddit" not in record)
         if said.name is None and said.image_ref is None:
             self._counts["records name no image"] += 1
             return
@@ -159,13 +161,12 @@ class _Read:
         """Return what could not be used, in words."""
         return [f"{self._where}: {count:,} {words}" for words, count in sorted(self._counts.items()) if count]
 
-    def _image(self, record: Mapping[str, Any], fields: Fields) -> None:
+    def _image(self, record: Mapping[str, Any]) -> None:
         name, number = record.get("file_name"), record.get("id")
         if not isinstance(name, str) or not name or number is None:
             self._counts["images have no id or no file_name"] += 1
             return
-        rest = {key: value for key, value in record.items() if key != "file_name"}
-        said = read_record({"file_name": name, **rest}, Fields(columns=(), keep_location=fields.keep_location))
+        said = self._image_reader.read(record)
         self._images[str(number)] = (clean_name(name), said.meta, self._number(said.keys))
 
     def _number(self, keys: tuple[str, ...]) -> int:
@@ -204,6 +205,8 @@ def _one_row_per_image(table: pa.Table, where: str) -> pa.Table:
     """
     named = table["name"].combine_chunks().dictionary_encode()
     images = len(named.dictionary)
+    if images == table.num_rows and (pc.max(pc.list_value_length(table["captions"])).as_py() or 0) <= MOST_CAPTIONS:
+        return table
     group = named.indices.to_numpy()
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(images))
