@@ -25,6 +25,9 @@ _T = TypeVar("_T")
 DEFAULT_VARIANTS = ("caption", "text", "sidecar")
 """Where a caption is looked for without `--caption-column`, first found wins."""
 
+ORIGINAL = "original"
+"""The variant that is the source's own caption, where captions of a workspace or a priority are in play."""
+
 
 def content(default: _T, help: str, **limits: int) -> _T:
     """Return a dataclass field that changes the bytes of an export; `limits` are `low`, `high` and `size_in_bytes`."""

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from hfbucket.config import Config
-from hfbucket.core.events import OnEvent, Progress, ignore
+from hfbucket.core.card.numbers import size
+from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.outcomes import CODE, EXPORTED
 from hfbucket.core.plan.caption_facts import CaptionCounts
@@ -25,6 +26,7 @@ from hfbucket.core.plan.captions import Choice, choice_of, own_variants, priorit
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.report import CaptionLine, CaptionReport
 from hfbucket.core.plan.variants import merge_of
+from hfbucket.errors import BuildError
 from hfbucket.io import tables
 from hfbucket.io.index_files import Index, IndexCaptions, IndexedUnit
 from hfbucket.io.workspace import Workspace
@@ -130,19 +132,24 @@ def _gathered(
 ) -> tuple[str, ...]:
     """Return for every unit the file of its captions, written where an earlier plan did not."""
     here = folder / sha256_of([_VERSION, sha256, list(variants)])
-    here.mkdir(parents=True, exist_ok=True)
-    os.utime(here)
-    _forget_others(folder, here)
-    files: list[str] = []
+    files = [here / f"{unit.index_sha256}.parquet" for unit in index.units]
     done = 0
-    for unit in index.units:
-        path = here / f"{unit.index_sha256}.parquet"
-        if not path.exists():
-            _write(path, unit, workspace, variants)
-        files.append(str(path))
-        done += unit.rows
-        on_event(Progress(stage="captions", done=done, total=index.rows, unit="images"))
-    return tuple(files)
+    try:
+        here.mkdir(parents=True, exist_ok=True)
+        os.utime(here)
+        _forget_others(folder, here)
+        for path, unit in zip(files, index.units, strict=True):
+            if not path.exists():
+                _write(path, unit, workspace, variants)
+            done += unit.rows
+            on_event(Progress(stage="captions", done=done, total=index.rows, unit="images"))
+    except OSError as error:
+        message = f"captions cannot be kept beside the index: {error}; HFBUCKET_CACHE names another folder"
+        raise BuildError(message) from error
+    size_bytes = sum(path.stat().st_size for path in files)
+    text = f"captions of {len(variants)} variants for {index.rows} images: {here} ({size(size_bytes)})"
+    on_event(Notice(level="info", text=text))
+    return tuple(map(str, files))
 
 
 def _write(path: Path, unit: IndexedUnit, workspace: Workspace, variants: tuple[str, ...]) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 import hfbucket
 from hfbucket.config import Config
-from hfbucket.core.events import Event, Progress
+from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.core.manifest.model import Captions, CaptionVariant
-from hfbucket.errors import ConfigError, PlanMismatchError, SourceError, WorkspaceError
+from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, SourceError, WorkspaceError
 from hfbucket.io import tables
 from hfbucket.io.index_files import Index
 from hfbucket.stages import captions
@@ -308,6 +308,18 @@ def test_what_is_put_beside_the_index_is_used_again_and_some_day_forgotten(
     write_captions(workspace, "short", {"0009.jpg": "x"})
     indexed(photos, settings)
     assert not old.exists()
+
+
+def test_what_is_put_beside_the_index_is_told_and_needs_room(photos: Path, workspace: Path, tmp_path: Path) -> None:
+    settings = config(captions=str(workspace), priority="long")
+    index = build_index([str(photos)], settings)
+    events: list[Event] = []
+    with_captions(index, settings, on_event=events.append)
+    assert isinstance(events[-1], Notice)
+    assert events[-1].text.startswith(f"captions of 2 variants for {COUNT} images: ")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BuildError, match=r"captions cannot be kept beside the index: .*; HFBUCKET_CACHE names another"):
+        with_captions(index, replace(settings, cache_dir=str(tmp_path / "file")))
 
 
 def test_rows_come_alike_by_column_by_group_and_by_position(

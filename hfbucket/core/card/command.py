@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, Final
 
-from hfbucket.config import DEFAULT_VARIANTS, Config
+from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL, Config
 from hfbucket.core.card.markdown import line
 from hfbucket.core.law.buckets import SDXL
 from hfbucket.core.manifest.model import Manifest
@@ -24,13 +24,17 @@ def build_command(manifest: Manifest) -> str:
     if not is_ours(manifest) or manifest.image_mode is None:
         return ""
     try:
-        flags = Config(**_settings(manifest)).flags("content")
+        config = Config(**_settings(manifest))
     except ConfigError:  # a setting of a newer release
         return ""
     names = [line(source.name) for source in manifest.sources]
     always = [word for base in manifest.base_resolutions for word in ("--base", str(base))]
     always += ["--image-mode", manifest.image_mode]
-    return shlex.join(["hfbucket", "build", *names, "-o", "export", *always, *flags])
+    # Captions that are not the sources' own come from a workspace, wherever that lies.
+    own = (ORIGINAL, *config.caption_column)
+    written = bool(config.priority) and any(variant.name not in own for variant in manifest.captions.variants)
+    always += ["--captions", "captions.sqlite"] if written else []
+    return shlex.join(["hfbucket", "build", *names, "-o", "export", *always, *config.flags("content")])
 
 
 def custom_protos(manifest: Manifest) -> str:

@@ -11,15 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.config import DEFAULT_VARIANTS, Config
+from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL, Config
 from hfbucket.core.plan.order import shuffle_keys
 from hfbucket.errors import ConfigError
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
-
-ORIGINAL: Final = "original"
-"""The variant that is the source's own caption, where captions of a workspace or a priority are in play."""
 
 MOST_VARIANTS: Final = 127
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.config import DEFAULT_VARIANTS
+from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL
 from hfbucket.core.manifest.model import Manifest
-from hfbucket.core.plan.captions import ORIGINAL, Choice, select, selected
+from hfbucket.core.plan.captions import Choice, select, selected
 from hfbucket.core.plan.variants import lists_of
 from hfbucket.schemas import SAMPLES
 

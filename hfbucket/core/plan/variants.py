@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from hfbucket.config import DEFAULT_VARIANTS, Config
-from hfbucket.core.plan.captions import ORIGINAL, Choice, characters_of
+from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL, Config
+from hfbucket.core.plan.captions import Choice, characters_of
 
 TEXTS = pa.list_(pa.string())
 

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.config import DEFAULT_VARIANTS
-from hfbucket.core.plan.captions import ORIGINAL
+from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL
 from hfbucket.schemas import WORKSPACE_IMAGES
 
 INDEX_COLUMNS: Final = (

@@ -15,13 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hfbucket.config import DEFAULT_VARIANTS, Config
+from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL, Config
 from hfbucket.core.duplicates.exact import repeats
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.law.geometry import Words, digest_words
 from hfbucket.core.manifest.model import Manifest
-from hfbucket.core.plan.captions import ORIGINAL
 from hfbucket.core.workspace import rows as rules
 from hfbucket.core.workspace.brought import LONGEST_CAPTION_BYTES
 from hfbucket.core.workspace.rows import Texts

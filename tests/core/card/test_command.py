@@ -88,3 +88,21 @@ def test_hostile_source_name_stays_one_word() -> None:
 )
 def test_no_command_for_what_we_could_not_build(fields: dict[str, Any]) -> None:
     assert build_command(replace(manifest_of(Config()), **fields)) == ""
+
+
+def test_captions_of_a_workspace_are_asked_for() -> None:
+    config = Config(priority=("gemini", "original"), select="weighted", weights=("gemini=3", "original=1"))
+    own = manifest_of(replace(config, priority=("original",), weights=("original=1",)))
+    assert "--captions" not in build_command(
+        replace(own, captions=replace(own.captions, variants=variants("original")))
+    )
+    made = manifest_of(config)
+    command = build_command(replace(made, captions=replace(made.captions, variants=variants("gemini", "original"))))
+    assert "--captions captions.sqlite --priority gemini,original --select weighted --weights gemini=3" in command
+
+
+def variants(*names: str) -> tuple[CaptionVariant, ...]:
+    return tuple(
+        CaptionVariant(name=name, selected=True, priority=place, images_with_ok_caption=0, images_selected=0)
+        for place, name in enumerate(names)
+    )
