@@ -65,7 +65,13 @@ def open_to_write(path: str | os.PathLike[str], *, create: bool = False) -> sqli
                     f"{path}: SQLite cannot keep a write-ahead log there (it offers {mode!r}), as on network drives: "
                     "keep the workspace on a disk of this machine"
                 )
-            for pragma in ("foreign_keys = ON", "synchronous = NORMAL", "cache_size = -65536"):
+            # a log of 64 MB: pages that are written again and again go to the file once
+            for pragma in (
+                "foreign_keys = ON",
+                "synchronous = NORMAL",
+                "cache_size = -65536",
+                "wal_autocheckpoint = 8192",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
             connection.close()

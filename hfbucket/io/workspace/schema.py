@@ -53,15 +53,17 @@ CREATE TABLE variants (
   variant TEXT NOT NULL PRIMARY KEY,
   own INTEGER NOT NULL DEFAULT 0,
   locked INTEGER NOT NULL DEFAULT 0
-);
+) WITHOUT ROWID;
 INSERT INTO variants (variant, own, locked) VALUES ('original', 1, 1);
-CREATE TRIGGER captions_insert BEFORE INSERT ON captions BEGIN
+CREATE TRIGGER captions_insert BEFORE INSERT ON captions
+WHEN NOT EXISTS (SELECT 1 FROM variants WHERE variant = NEW.variant AND NOT locked) BEGIN
   SELECT RAISE(ABORT, 'this variant is the source''s own: write captions under another name')
-    WHERE EXISTS (SELECT 1 FROM variants WHERE variant = NEW.variant AND locked);
-  INSERT INTO variants (variant) SELECT NEW.variant
-    WHERE NOT EXISTS (SELECT 1 FROM variants WHERE variant = NEW.variant);
+    WHERE EXISTS (SELECT 1 FROM variants WHERE variant = NEW.variant);
+  INSERT INTO variants (variant) VALUES (NEW.variant);
 END;
-CREATE TRIGGER captions_update BEFORE UPDATE ON captions BEGIN
+CREATE TRIGGER captions_update BEFORE UPDATE ON captions
+WHEN NOT EXISTS (SELECT 1 FROM variants WHERE variant = OLD.variant AND NOT locked)
+  OR NOT EXISTS (SELECT 1 FROM variants WHERE variant = NEW.variant AND NOT locked) BEGIN
   SELECT RAISE(ABORT, 'this variant is the source''s own: write captions under another name')
     WHERE EXISTS (SELECT 1 FROM variants WHERE variant IN (OLD.variant, NEW.variant) AND locked);
   INSERT INTO variants (variant) SELECT NEW.variant

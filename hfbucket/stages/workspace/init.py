@@ -117,7 +117,11 @@ def _is_export(source: str) -> bool:
 def _from_sources(sources: Sequence[str], path: str, config: Config, on_event: OnEvent) -> Initialised:
     found = survey(sources, config, on_event=on_event)
     config = found.config  # annotation files may bring caption columns
-    index = index_of(found, on_event=on_event)
+    return from_index(index_of(found, on_event=on_event), path, config, on_event=on_event)
+
+
+def from_index(index: Index, path: str, config: Config, *, on_event: OnEvent = ignore) -> Initialised:
+    """Write the images of an index to a workspace; return what it has. See `init`."""
     keep = _first_of_each(index, config)
     count = _Count()
     own = (ORIGINAL,) if config.variants == DEFAULT_VARIANTS else config.variants
@@ -236,4 +240,4 @@ def _put(connection: sqlite3.Connection, piece: _Piece, count: _Count, *, again:
         count.too_long += too_long
 
 
-__all__ = ["Initialised", "init"]
+__all__ = ["Initialised", "from_index", "init"]
