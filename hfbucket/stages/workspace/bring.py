@@ -25,7 +25,7 @@ _SAME: Final = ("status", "source_id", "created", "score", "language")
 _TEXTS: Final = ("text", "caption")
 _NAMES: Final = ("image_id", "key", "source_sha256")
 _EXAMPLES: Final = 5
-_TOGETHER_BYTES: Final = 32 << 20
+_TOGETHER_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

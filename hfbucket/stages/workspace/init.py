@@ -223,7 +223,7 @@ def _write(
         images_added=after - before,
         images_not_given=after - count.given,
         left_out=dict(sorted(count.left_out.items())),
-        captions={name: count.captions[name] for name in sorted(count.captions)},
+        captions={name: number for name, number in sorted(count.captions.items()) if number},
         too_long=count.too_long,
     )
 

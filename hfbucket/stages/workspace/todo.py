@@ -15,6 +15,7 @@ from hfbucket.errors import ConfigError, SourceError
 from hfbucket.io import store
 from hfbucket.io.workspace.todo import ImagePlace, pages
 from hfbucket.sources import SOURCES
+from hfbucket.sources.parts import split_archives
 
 AGAIN = tuple(status for status in STATUSES if status != "ok")
 """Statuses that may be asked for again."""
@@ -129,7 +130,8 @@ class _Page:
         """Begin a pass through the image's container with this image."""
         rows = [p for p in self._places if p.path == image.path and p.offset >= image.offset]
         kind = _KINDS[image.kind]
-        unit = Unit(source=0, kind=kind, url=image.path, name=image.path, prefix="", size_bytes=0, version="")
+        parts = _parts(image.path) if image.kind == "packed" else ()
+        unit = Unit(source=0, kind=kind, url=image.path, name="", prefix="", size_bytes=0, version="", parts=parts)
         offsets = [place.offset for place in rows]
         table = pa.table({"offset": offsets, "size_bytes": [place.size_bytes for place in rows]})
         passing = SOURCES[kind].read_rows(unit, table, self._config)
@@ -139,6 +141,14 @@ class _Page:
         if found is None:
             raise OSError("it is not there any more; run `hfbucket workspace init` again")
         return found
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """Return the parts of the archive that was split and has this first part; nothing of one that lies there whole."""
+    folder, name = store.split_name(path)
+    beside = [file.path for file in store.walk(folder, deep=False)]
+    found = (parts for parts in split_archives(beside).values() if parts[0] == name)
+    return tuple(store.join(folder, part) for part in next(found, ()))
 
 
 __all__ = ["AGAIN", "Image", "todo"]
