@@ -29,6 +29,10 @@ ORIGINAL = "original"
 """The variant that is the source's own caption, where captions of a workspace or a priority are in play."""
 
 
+NEAR_THRESHOLD = 4
+"""The default of `near_threshold`."""
+
+
 def content(default: _T, help: str, **limits: int) -> _T:
     """Return a dataclass field that changes the bytes of an export; `limits` are `low`, `high` and `size_in_bytes`."""
     return field(default=default, metadata={"kind": "content", "help": help, **limits})
@@ -100,9 +104,14 @@ class Config:
     where: str | None = content(None, "SQL expression over the index; images for which it is not true are left out")
     filter: str | None = content(None, "MODULE:FUNCTION from a pandas DataFrame to a boolean mask of images to keep")
     dedupe: Literal["none", "sha256", "pixels", "near"] = content(
-        "none", "what counts as a duplicate of an earlier image"
+        "none", "leave out duplicates of earlier images: of the same bytes, the same pixels, or looks that are near"
     )
-    near_threshold: int = content(4, "near: bits of 64 in which duplicates may differ", low=0, high=8)
+    near_threshold: int = content(
+        NEAR_THRESHOLD,
+        "dedupe near: in how many of 64 bits the difference hashes of duplicates may differ",
+        low=0,
+        high=8,
+    )
     id_column: str | None = content(None, "metadata column that gives the image_id")
     image_column: str | None = content(None, "image column of Parquet sources")
     not_jpeg: Literal["reencode", "skip"] = content("reencode", "passthrough: what becomes of files that are no JPEG")
@@ -159,6 +168,8 @@ class Config:
                 raise ConfigError(f"{name} must name every value once, got {shown(getattr(self, name))}")
         if self.filter is not None and not re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", self.filter):
             raise ConfigError(f"filter must be MODULE:FUNCTION, got {self.filter!r}")
+        if self.near_threshold != NEAR_THRESHOLD and self.dedupe != "near":
+            raise ConfigError(f"near_threshold is for dedupe near, got {self.near_threshold} with dedupe {self.dedupe}")
         if self.expect_plan is not None and not re.fullmatch("[0-9a-f]{16}", self.expect_plan):
             raise ConfigError(f"expect_plan must be the 16 hex digits that `plan` prints, got {self.expect_plan!r}")
 

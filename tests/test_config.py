@@ -47,6 +47,7 @@ def test_sizes(written: Any, size_bytes: int) -> None:
         ({"strip_metadata": "yes"}, "strip_metadata must be true or false, got 'yes'"),
         ({"title": 3}, "title must be text, got 3"),
         ({"corners": (0, 0)}, "corners must name every value once, got 0,0"),
+        ({"near_threshold": 3}, "near_threshold is for dedupe near, got 3 with dedupe none"),
         ({"caption_column": ("a", "a")}, "caption_column must name every value once, got a,a"),
         ({"expect_plan": "12"}, "expect_plan must be the 16 hex digits that `plan` prints, got '12'"),
     ],

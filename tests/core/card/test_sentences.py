@@ -97,3 +97,21 @@ def test_how_a_caption_was_selected() -> None:
         "Each image has one caption, drawn among its variants by weight (`a=1`, `b\\|c=2`) from its id and a seed."
     )
     assert told("weighted", weights=3, min_caption_chars="x").endswith("by weight from its id and a seed.")
+
+
+def test_duplicates() -> None:
+    def said(counts: object) -> str:
+        return sentences.duplicates(Manifest(format="bucketed_shards_v2", statistics={"duplicates": counts}))
+
+    assert said({"image_id": 0, "bytes": 1200}) == (
+        "Left out as duplicates of an earlier image: 1,200 with the same bytes."
+    )
+    assert said({"image_id": 1, "pixels": 2}) == (
+        "Left out as duplicates of an earlier image: 1 with the same id and 2 with the same pixels."
+    )
+    assert said({"image_id": 0, "bytes": 1, "near": [2, 0, 3]}) == (
+        "Left out as duplicates of an earlier image: 1 with the same bytes and 5 with a difference hash of 64 "
+        "bits that differs in at most 2."
+    )
+    for nothing in ({}, {"image_id": 0, "bytes": 0}, None, 7, "many", {"near": "[1]", "bytes": "3"}):
+        assert said(nothing) == ""

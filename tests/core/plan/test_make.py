@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from hfbucket.config import Config
-from hfbucket.core.duplicates.exact import repeats
+from hfbucket.core.duplicates.exact import Int64s, repeats
+from hfbucket.core.duplicates.find import EQUAL, Fingerprints
 from hfbucket.core.keys import digest_of
 from hfbucket.core.law.buckets import SDXL, scaled_buckets
 from hfbucket.core.law.geometry import geometry
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import ENCODE_FULL, ENCODE_NONE, Plan
+from hfbucket.core.plan.standing import Standing
 from tests.index_tables import planning_rows, row
 
 
@@ -156,3 +158,36 @@ def test_repeats_are_known_by_the_whole_key() -> None:
     assert (again.tolist(), first.tolist()) == ([5], [3])
     again, first = repeats(words[:3])
     assert (len(again), len(first)) == (0, 0)
+
+
+def test_what_an_export_holds_comes_first_among_duplicates() -> None:
+    """Whatever its place in the source order; what is not eligible is not compared, nor what cannot be read now."""
+    rows = [row("new"), row("held"), row("small", 9, 9), row("other"), row("removed"), row("lost", None, None,
+            outcome="source_errors"), row("again")]  # fmt: skip
+    config = Config(dedupe="sha256")
+    buckets = scaled_buckets(config.base, SDXL, config.divisible)
+    asked: list[int] = []
+
+    def fingerprints(positions: Int64s) -> Fingerprints:
+        asked.extend(positions.tolist())
+        made = Fingerprints.empty(len(positions))
+        made.has_exact[:] = True
+        made.exact[:, 0] = [{3: 2, 4: 3, 6: 3}.get(position, 1) for position in positions.tolist()]
+        return made
+
+    held = np.array([False, True, False, False, True, True, False])
+    standing = Standing(
+        apart=held,
+        outcome=np.array([0, 0, 0, 0, OUTCOMES.index("removed"), 0, 0], dtype=np.uint8),
+        earlier=held,
+        images=np.zeros(len(buckets), dtype=np.int64),
+        next_shard=np.zeros(len(buckets), dtype=np.int64),
+    )
+    made = plan_rows(planning_rows(rows, config), buckets, config, standing=standing, fingerprints=fingerprints)
+    assert asked == [1, 4, 0, 3, 6]
+    assert outcomes(made) == [
+        "duplicates_removed", "images_exported", "skipped_too_small", "images_exported", "removed", "images_exported",
+        "duplicates_removed",
+    ]  # fmt: skip
+    assert (made.twins.rows.tolist(), made.twins.twin.tolist()) == ([0, 6], [1, 4])
+    assert made.twins.distance.tolist() == [EQUAL, EQUAL]
