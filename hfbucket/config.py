@@ -101,8 +101,12 @@ class Config:
     )
     caption_seed: int = content(0, "weighted: seed of the draw", low=0, high=2**63 - 1)
     min_caption_chars: int = content(0, "captions with fewer characters are not selected", low=0)
-    where: str | None = content(None, "SQL expression over the index; images for which it is not true are left out")
-    filter: str | None = content(None, "MODULE:FUNCTION from a pandas DataFrame to a boolean mask of images to keep")
+    where: str | None = content(
+        None, "SQL expression on an image's size, captions and metadata; where it is not true the image is left out"
+    )
+    filter: str | None = content(
+        None, "MODULE:FUNCTION of your own, from a DataFrame of images to a mask of those to keep"
+    )
     dedupe: Literal["none", "sha256", "pixels", "near"] = content(
         "none", "leave out duplicates of earlier images: of the same bytes, the same pixels, or looks that are near"
     )

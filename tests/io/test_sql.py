@@ -19,6 +19,7 @@ from hfbucket.core.filter.columns import Kind, index_columns, read_columns, samp
 from hfbucket.core.filter.grammar import parse
 from hfbucket.core.filter.meaning import first_unknown, meanings, meta_keys, unknown_name
 from hfbucket.core.filter.tree import condition, names, quoted
+from hfbucket.core.filter.words import FUNCTIONS
 from hfbucket.errors import ConfigError, MissingDependencyError
 from hfbucket.io.sql import BATCH_ROWS, Where, _Sandbox
 from hfbucket.io.sql_child import CONFIG
@@ -307,15 +308,22 @@ def test_values_of_rows_do_not_stand_in_errors() -> None:
 
 def test_sample_tables_have_columns_too() -> None:
     captions = pa.array(
-        [[{"variant": "b", "text": "x"}, {"variant": "A", "text": "y"}], None, [{"variant": "A", "text": None}], []],
+        [
+            [{"variant": "b", "text": "x"}, {"variant": "A", "text": "y"}],
+            None,
+            [{"variant": "A", "text": None}],
+            [{"variant": "sidecar", "text": "z"}, {"variant": "text", "text": None}],
+        ],
         pa.list_(pa.struct([("variant", pa.string()), ("text", pa.string())])),
     )
     table = pa.table({"captions": captions, "caption": ["x", None, "abc", ""], "source_w": pa.array([1, 2, 3, 4])})
-    columns = sample_columns(("A", "b"))
+    columns = sample_columns(("A", "b", "text", "sidecar"))
+    assert "caption_original" not in sample_columns(("A", "b"))
     for expression, kept in (
         ("caption_A = 'y'", [True, False, False, False]),
         ("caption_b is null", [False, True, True, True]),
         ("caption_chars >= 1 and width < 3", [True, False, False, False]),
+        ("caption_original = 'z'", [False, False, False, True]),
     ):
         with Where(expression, columns, lambda _: []) as where:
             assert where.mask(table.select(list(where.needs))).tolist() == kept
@@ -332,6 +340,16 @@ def test_without_duckdb_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"install it with pip install 'hfbucket\[sql\]'"):
         Where("true", COLUMNS, lambda _: [])
+
+
+def test_the_readme_lists_what_there_is() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (functions,) = (line for line in readme.splitlines() if line.startswith("| functions |"))
+    assert set(functions.split("`")[1].split()) == set(FUNCTIONS) - {"substring"}
+    (columns,) = (line for line in readme.splitlines() if line.startswith("| columns |"))
+    listed = set(" ".join(columns.split("`")[1::2]).split()) - {"_"}
+    variants = {f"caption_{name}" for name in ("caption", "text")}
+    assert {*COLUMNS} - variants - {"meta"} <= listed
 
 
 def test_texts_are_quoted() -> None:

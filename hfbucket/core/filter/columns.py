@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL
 from hfbucket.core.plan.captions import characters_of, selected
 
 Kind = Literal["int", "float", "bool", "text"]
@@ -67,7 +68,7 @@ def index_columns(variants: Sequence[str], own: Sequence[str]) -> dict[str, Colu
 
 
 def sample_columns(variants: Sequence[str]) -> dict[str, Column]:
-    """Return the columns of an export's sample tables.
+    """Return the columns of an export's sample tables; `caption` is the selected one, `caption_chars` its characters.
 
     Args:
         variants: the caption variants of the export.
@@ -75,17 +76,20 @@ def sample_columns(variants: Sequence[str]) -> dict[str, Column]:
     names: dict[str, tuple[str, Kind]] = {
         "image_id": ("image_id", "text"), "key": ("key", "text"), "bucket_id": ("bucket_id", "text"),
         "base_resolution": ("base_resolution", "int"), "shard": ("shard", "text"), "w": ("w", "int"), "h": ("h", "int"),
-        "width": ("source_w", "int"), "height": ("source_h", "int"), "size_bytes": ("jpg_size", "int"),
+        "width": ("source_w", "int"), "height": ("source_h", "int"), "jpg_size": ("jpg_size", "int"),
         "image_mode": ("image_mode", "text"), "caption": ("caption", "text"),
         "caption_variant": ("caption_variant", "text"), "caption_source_id": ("caption_source_id", "text"),
         "source_sha256": ("source_sha256", "text"), "split": ("source_split", "text"),
         "archive": ("source_archive", "text"), "member": ("source_member", "text"), META: (META, "text"),
     }  # fmt: skip
+    own = [name for name in (ORIGINAL, *DEFAULT_VARIANTS) if name in variants]
+    original = Column(kind="text", needs=("captions",), read=partial(_first_said, variants=own))
     return {
         **{
             f"caption_{name}": Column(kind="text", needs=("captions",), read=partial(_of_variant, variant=name))
             for name in variants
         },
+        **({"caption_original": original} if own else {}),
         **{name: _plain(column, kind) for name, (column, kind) in names.items()},
         "caption_chars": Column(
             kind="int", needs=("caption",), read=lambda table: pc.utf8_length(table["caption"]).cast(pa.int64())
@@ -112,6 +116,12 @@ def _first_ok(table: pa.Table, places: npt.NDArray[np.int8]) -> pa.ChunkedArray:
     """Return the first caption of these places that is neither null nor blank; null where there is none."""
     ok = characters_of(table["captions"], int(places.max()) + 1)[:, places] > 0
     return pa.chunked_array([selected(table["captions"], np.where(ok.any(axis=1), places[ok.argmax(axis=1)], -1))])
+
+
+def _first_said(table: pa.Table, variants: Sequence[str]) -> pa.ChunkedArray:
+    """Return the first caption of these variants that is neither null nor blank; null where there is none."""
+    texts = [_of_variant(table, name) for name in variants]
+    return pc.coalesce(*(pc.if_else(pc.equal(pc.utf8_trim_whitespace(text), ""), None, text) for text in texts))
 
 
 def _of_variant(table: pa.Table, variant: str) -> pa.ChunkedArray:
