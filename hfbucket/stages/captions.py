@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from hfbucket.config import Config
-from hfbucket.core.card.numbers import size
+from hfbucket.core.card.numbers import plural, size
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.outcomes import CODE, EXPORTED
@@ -131,7 +131,8 @@ def _gathered(
     index: Index, workspace: Workspace, variants: tuple[str, ...], sha256: str, folder: Path, on_event: OnEvent
 ) -> tuple[str, ...]:
     """Return for every unit the file of its captions, written where an earlier plan did not."""
-    here = folder / sha256_of([_VERSION, sha256, list(variants)])
+    # Index and captions are read side by side: their row groups have one size.
+    here = folder / sha256_of([_VERSION, tables.ROW_GROUP_ROWS, sha256, list(variants)])
     files = [here / f"{unit.index_sha256}.parquet" for unit in index.units]
     done = 0
     try:
@@ -147,7 +148,8 @@ def _gathered(
         message = f"captions cannot be kept beside the index: {error}; HFBUCKET_CACHE names another folder"
         raise BuildError(message) from error
     size_bytes = sum(path.stat().st_size for path in files)
-    text = f"captions of {len(variants)} variants for {index.rows} images: {here} ({size(size_bytes)})"
+    counted = f"{len(variants)} {plural('variant', len(variants))}"
+    text = f"captions of {counted} for {index.rows} images: {here} ({size(size_bytes)})"
     on_event(Notice(level="info", text=text))
     return tuple(map(str, files))
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import hfbucket
+from hfbucket.cli.main import main
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.core.manifest.model import Captions, CaptionVariant
@@ -367,8 +368,12 @@ def test_missing_captions_name_the_variants(photos: Path, workspace: Path) -> No
         make_plan(*indexed(photos, replace(settings, min_caption_chars=6)))
 
 
-def test_why_names_variant_and_source(photos: Path, workspace: Path, tmp_path: Path) -> None:
+def test_why_names_variant_and_source(
+    photos: Path, workspace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     build(str(photos), tmp_path / "out", config(captions=str(workspace), priority="long,original"))
     (answer,) = why(str(tmp_path / "out"), "0003.jpg")
     assert answer.placed is not None
     assert (answer.placed.caption_variant, answer.placed.caption_source_id) == ("long", "s1")
+    assert main(["why", str(tmp_path / "out"), "0003.jpg"]) == 0
+    assert "\n  caption  a long caption of 0003.jpg (long, source s1)\n" in capsys.readouterr().out
