@@ -58,6 +58,18 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     return table if columns is None else table.select(list(columns))
 
 
+def has_values(path: str | os.PathLike[str], column: str) -> bool:
+    """Return whether a column of a Parquet file holds anything but nulls, by its footer."""
+    with _opened(path) as file:
+        groups = map(file.metadata.row_group, range(file.num_row_groups))
+        chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+        return any(
+            chunk.path_in_schema.partition(".")[0] == column
+            and (chunk.statistics is None or chunk.num_values > (chunk.statistics.null_count or 0))
+            for chunk in chunks
+        )
+
+
 def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[pa.Table]:
     """Return a Parquet file's rows, only the named columns, one row group at a time: memory for one."""
     with _opened(path) as file:

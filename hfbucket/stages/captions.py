@@ -10,6 +10,7 @@ import dataclasses
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +93,10 @@ def with_captions(index: Index, config: Config, *, on_event: OnEvent = ignore) -
             sha256=sha256,
             sources=workspace.sources(),
         )
+    if index.rows and not any(tables.has_values(file, "captions") for file in files):
+        known = index.take(np.zeros(1, dtype=np.int64), ("image_id",))["image_id"][0].as_py()
+        text = f"{config.captions}: has no caption for any image of the sources; their ids are like {known!r}"
+        on_event(Notice(level="warning", text=text))
     return dataclasses.replace(index, captions=captions)
 
 
@@ -165,5 +170,6 @@ def _forget_others(folder: Path, here: Path) -> None:
     """Delete what no plan has used for long."""
     oldest = time.time() - _KEPT_S
     for other in folder.iterdir():
-        if other != here and other.stat().st_mtime < oldest:
-            shutil.rmtree(other, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another plan may do the same
+            if other != here and other.stat().st_mtime < oldest:
+                shutil.rmtree(other, ignore_errors=True)

@@ -311,6 +311,16 @@ def test_what_is_put_beside_the_index_is_used_again_and_some_day_forgotten(
     assert not old.exists()
 
 
+def test_a_workspace_of_other_images_is_told(photos: Path, workspace: Path) -> None:
+    events: list[Event] = []
+    settings = config(captions=str(workspace), priority="long,original")
+    with_captions(build_index([f"prefix={photos}"], settings), settings, on_event=events.append)
+    told = [event.text for event in events if isinstance(event, Notice) and event.level == "warning"]
+    assert told == [f"{workspace}: has no caption for any image of the sources; their ids are like 'prefix/0000.jpg'"]
+    with_captions(build_index([str(photos)], settings), settings, on_event=events.append)
+    assert len([event for event in events if isinstance(event, Notice) and event.level == "warning"]) == 1
+
+
 def test_what_is_put_beside_the_index_is_told_and_needs_room(photos: Path, workspace: Path, tmp_path: Path) -> None:
     settings = config(captions=str(workspace), priority="long")
     index = build_index([str(photos)], settings)
