@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "pull", "push",
-    "recaption", "remove", "verify",
+    "recaption", "remove", "todo", "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -26,6 +26,7 @@ _HOMES = {
     "push": "hfbucket.stages.push.run",
     "recaption": "hfbucket.stages.recaption",
     "remove": "hfbucket.stages.remove",
+    "todo": "hfbucket.stages.workspace.todo",
     "verify": "hfbucket.stages.verify.run",
 }
 """Public name to the module that has it."""
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from hfbucket.stages.remove import remove
     from hfbucket.stages.report import plan
     from hfbucket.stages.verify.run import verify
+    from hfbucket.stages.workspace.todo import todo
     from hfbucket.stages.write.build import build
 
 

@@ -32,7 +32,7 @@ from hfbucket.schemas import INDEX
 from hfbucket.stages.captions import with_captions
 from hfbucket.stages.plan import make_plan
 from hfbucket.stages.workspace.bring import bring
-from hfbucket.stages.workspace.give import give
+from hfbucket.stages.workspace.export import export
 from hfbucket.stages.workspace.init import from_index
 from hfbucket.stages.workspace.stats import stats
 from hfbucket.stages.workspace.todo import todo
@@ -164,7 +164,7 @@ def _todo(folder: Path) -> int:
 
 
 def _export(folder: Path) -> int:
-    return give(folder / "w.sqlite", str(folder / "all.parquet")).captions
+    return export(folder / "w.sqlite", str(folder / "all.parquet")).captions
 
 
 def _sha256(folder: Path) -> int:

@@ -66,6 +66,8 @@ def test_the_first_line_says_what_it_is() -> None:
     assert "aspect-ratio buckets (not the Hub's Storage Buckets)" in first
 
 
-@pytest.mark.parametrize("command", ["plan", "build", "verify", "explain", "why", "card", "push", "pull", "remove"])
+@pytest.mark.parametrize(
+    "command", ["plan", "build", "verify", "explain", "why", "card", "workspace", "push", "pull", "remove"]
+)
 def test_every_command_has_an_example(command: str) -> None:
     assert f"$ hfbucket {command} " in README

@@ -16,7 +16,7 @@ from hfbucket.config import Config
 from hfbucket.core.workspace.brought import STATUSES
 from hfbucket.errors import ConfigError
 from hfbucket.io.workspace.todo import ImagePlace
-from hfbucket.stages.workspace import bring, give, init, stats, todo
+from hfbucket.stages.workspace import bring, export, init, stats, todo
 
 _SETTINGS = (
     "caption_column", "id_column", "image_column", "keep_location", "max_pixels", "duplicate_ids", "annotations",
@@ -144,9 +144,9 @@ def _import_text(done: bring.Imported) -> str:
 @json_option
 def _export(workspace: str, file: str, variants: tuple[str, ...], statuses: tuple[str, ...], as_json: bool) -> None:
     """Write the captions of WORKSPACE to FILE (.jsonl, .csv or .parquet), or as JSON lines to stdout."""
-    given = give.give(workspace, sys.stdout.buffer if file == "-" else file, variants=variants, statuses=statuses)
+    done = export.export(workspace, sys.stdout.buffer if file == "-" else file, variants=variants, statuses=statuses)
     if file != "-":
-        show(asdict(given), as_json=as_json, text=lambda: f"{file}: {given.captions:,} captions")
+        show(asdict(done), as_json=as_json, text=lambda: f"{file}: {done.captions:,} captions")
 
 
 @command.command("stats")

@@ -67,7 +67,7 @@ def test_every_command_explains_itself_and_its_options(name: str, capsys: pytest
         assert each.get_short_help_str(), words
         options_of = [param for param in each.params if isinstance(param, click.Option)]
         assert [option.name for option in options_of if not option.help] == []
-        assert "--json" in {flag for option in options_of for flag in option.opts} or each is command and below
+        assert "--json" in {flag for option in options_of for flag in option.opts} or (each is command and below)
         assert run(capsys, *words, "--help")[0] == 0
 
 

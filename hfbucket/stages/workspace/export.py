@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 from hfbucket.core.workspace.brought import STATUSES
 from hfbucket.errors import ConfigError
-from hfbucket.io.workspace.give import give_file, give_lines, variants_of
+from hfbucket.io.workspace.export import export_file, export_lines, variants_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Given:
+class Exported:
     """What was written."""
 
     workspace: str
@@ -22,13 +22,13 @@ class Given:
     captions: int
 
 
-def give(
+def export(
     workspace: str | os.PathLike[str],
     output: str | BinaryIO,
     *,
     variants: Sequence[str] = (),
     statuses: Sequence[str] = ("ok",),
-) -> Given:
+) -> Exported:
     """Write captions with their image_id and key, sorted by image_id and variant; an import reads them again.
 
     Args:
@@ -46,9 +46,11 @@ def give(
     if unknown := [status for status in statuses if status not in STATUSES]:
         raise ConfigError(f"status must be of {', '.join(STATUSES)}, got {unknown[0]!r}")
     values = {"variants": json.dumps(list(variants or known)), "statuses": json.dumps(list(statuses))}
-    written = give_file(workspace, output, values) if isinstance(output, str) else give_lines(workspace, output, values)
+    written = (
+        export_file(workspace, output, values) if isinstance(output, str) else export_lines(workspace, output, values)
+    )
     name = output if isinstance(output, str) else "-"
-    return Given(workspace=os.fspath(workspace), file=name, captions=written)
+    return Exported(workspace=os.fspath(workspace), file=name, captions=written)
 
 
-__all__ = ["Given", "give"]
+__all__ = ["Exported", "export"]

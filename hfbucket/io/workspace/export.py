@@ -39,7 +39,7 @@ _FROM: Final = (
 )
 
 
-def give_lines(path: str | os.PathLike[str], output: BinaryIO, values: Mapping[str, str]) -> int:
+def export_lines(path: str | os.PathLike[str], output: BinaryIO, values: Mapping[str, str]) -> int:
     """Write captions as JSON lines to an open file; return how many.
 
     Args:
@@ -53,7 +53,7 @@ def give_lines(path: str | os.PathLike[str], output: BinaryIO, values: Mapping[s
     return count
 
 
-def give_file(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
+def export_file(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
     """Write captions as a file whose ending says of which kind: whole, or not at all; return how many.
 
     Raises:
@@ -96,12 +96,12 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         return pa.array([None if value is None else value.decode("utf-8", "replace") for value in values], kind)
 
 
-def _give_json(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
+def _write_json(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
     with _new_file(file) as temporary, temporary.open("wb") as output:
-        return give_lines(path, output, values)
+        return export_lines(path, output, values)
 
 
-def _give_csv(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
+def _write_csv(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
     count = 0
     with _new_file(file) as temporary, pyarrow.csv.CSVWriter(str(temporary), CAPTIONS) as writer:
         for table in _tables(path, values):
@@ -110,7 +110,7 @@ def _give_csv(path: str | os.PathLike[str], file: str, values: Mapping[str, str]
     return count
 
 
-def _give_parquet(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
+def _write_parquet(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
     count = 0
     with table_writer(file, CAPTIONS) as writer:
         for table in _tables(path, values):
@@ -127,7 +127,7 @@ def _new_file(file: str) -> Iterator[Path]:
 
 
 _WRITERS: Final[Mapping[str, Callable[[str | os.PathLike[str], str, Mapping[str, str]], int]]] = {
-    ".jsonl": _give_json,
-    ".csv": _give_csv,
-    ".parquet": _give_parquet,
+    ".jsonl": _write_json,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
 }

@@ -13,7 +13,7 @@ from hfbucket.core.keys import digest_of, key_of
 from hfbucket.core.workspace.brought import Counts
 from hfbucket.errors import ConfigError, WorkspaceError
 from hfbucket.stages.workspace.bring import bring
-from hfbucket.stages.workspace.give import give
+from hfbucket.stages.workspace.export import export
 from tests.io.workspace.made import make_workspace, run_sql, write_captions
 
 IDS = ["a.jpg", "b.jpg", "c.jpg"]
@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_json_lines_in_the_order_of_ids(path: Path) -> None:
     output = io.BytesIO()
-    given = give(path, output)
+    given = export(path, output)
     assert (given.file, given.captions) == ("-", 3)
     rows = [json.loads(line) for line in output.getvalue().splitlines()]
     assert [(row["image_id"], row["variant"], row["text"]) for row in rows] == [
@@ -42,18 +42,18 @@ def test_json_lines_in_the_order_of_ids(path: Path) -> None:
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 def test_what_is_given_can_be_brought_again(path: Path, ending: str, tmp_path: Path) -> None:
     file = tmp_path / "new" / f"captions{ending}"
-    assert give(path, str(file), variants=["w"], statuses=["ok", "refused"]).captions == 2
+    assert export(path, str(file), variants=["w"], statuses=["ok", "refused"]).captions == 2
     other = make_workspace(tmp_path / "other.sqlite", IDS)
     assert bring(other, "w", str(file)).counts == Counts(rows=2, written=2)
     outputs = io.BytesIO(), io.BytesIO()
     for workspace, output in zip((path, other), outputs, strict=True):
-        give(workspace, output, variants=["w"], statuses=["ok", "refused", "error", "empty"])
+        export(workspace, output, variants=["w"], statuses=["ok", "refused", "error", "empty"])
     assert outputs[0].getvalue() == outputs[1].getvalue()
 
 
 def test_all_kinds_hold_the_same(path: Path, tmp_path: Path) -> None:
     for ending in ("csv", "parquet"):
-        give(path, str(tmp_path / f"c.{ending}"))
+        export(path, str(tmp_path / f"c.{ending}"))
     table = pq.read_table(tmp_path / "c.parquet").to_pylist()
     options = pyarrow.csv.ParseOptions(newlines_in_values=True)
     assert [row["text"] for row in pyarrow.csv.read_csv(tmp_path / "c.csv", parse_options=options).to_pylist()] == [
@@ -63,20 +63,20 @@ def test_all_kinds_hold_the_same(path: Path, tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_utf8_are_repaired(path: Path, tmp_path: Path) -> None:
     run_sql(path, "UPDATE captions SET text = CAST(x'63ff74' AS TEXT) WHERE variant = 'v'")
-    give(path, str(tmp_path / "c.parquet"), variants=["v"])
+    export(path, str(tmp_path / "c.parquet"), variants=["v"])
     assert pq.read_table(tmp_path / "c.parquet")["text"].to_pylist() == ["c\ufffdt"] * 2
     output = io.BytesIO()
-    give(path, output, variants=["v"])
+    export(path, output, variants=["v"])
     assert [json.loads(line)["text"] for line in output.getvalue().splitlines()] == ["c\ufffdt"] * 2
 
 
 def test_what_cannot_be_given(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has no variant 'x'; it has original, v, w"):
-        give(path, io.BytesIO(), variants=["x"])
+        export(path, io.BytesIO(), variants=["x"])
     with pytest.raises(ConfigError, match="status must be of ok, refused, error, empty, got 'fine'"):
-        give(path, io.BytesIO(), statuses=["fine"])
+        export(path, io.BytesIO(), statuses=["fine"])
     with pytest.raises(WorkspaceError, match=r"c.txt: must end in \.jsonl, \.csv, \.parquet"):
-        give(path, str(tmp_path / "c.txt"))
+        export(path, str(tmp_path / "c.txt"))
 
 
 def test_the_command(path: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
