@@ -33,8 +33,11 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary name to write to; when the block ends well, the file is flushed and takes the place of `path`.
+
+    Args:
+        flush: see it on the disk before; not needed for what is of no use after a crash of the machine.
 
     Raises:
         OSError: the disk is full, or the folder may not be written; `path` is as it was before.
@@ -42,10 +45,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = temporary_name(path)
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if flush:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        if flush:
+            sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()

@@ -55,13 +55,13 @@ def receipt_file(folder: Path, shard: str) -> Path:
     return folder / bucket_id / f"{name.removesuffix('.tar')}.parquet"
 
 
-def write_receipt(folder: Path, receipt: Receipt, samples: pa.Table) -> None:
-    """Write a receipt with its sample rows, atomically; replaces the shard's former one."""
+def write_receipt(folder: Path, receipt: Receipt, samples: pa.Table, *, flush: bool = True) -> None:
+    """Write a receipt with its sample rows, atomically; replaces the shard's former one; `flush` as in `replacing`."""
     values = asdict(receipt)
     for preview in values["previews"]:
         preview["jpeg"] = b64encode(preview["jpeg"]).decode("ascii")
     words = json.dumps(values, ensure_ascii=True, sort_keys=True)
-    write_table(receipt_file(folder, receipt.file), samples, metadata={_KEY.decode(): words})
+    write_table(receipt_file(folder, receipt.file), samples, metadata={_KEY.decode(): words}, flush=flush)
 
 
 def read_receipt(path: Path) -> Receipt | None:

@@ -30,20 +30,25 @@ def write_table(
     *,
     row_group_rows: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    flush: bool = True,
 ) -> None:
-    """Write a table as one Parquet file, atomically; `metadata` is kept beside the schema."""
+    """Write a table as one Parquet file, atomically, `flush` as in `replacing`; `metadata` is kept beside the schema."""
     if metadata is not None:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with table_writer(path, table.schema) as writer:
+    with table_writer(path, table.schema, flush=flush) as writer:
         writer.write_table(table, row_group_size=row_group_rows or ROW_GROUP_ROWS)
 
 
 @contextmanager
-def table_writer(path: str | os.PathLike[str], schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer whose file appears whole at `path` on leaving; each `write_table` starts a row group."""
+def table_writer(path: str | os.PathLike[str], schema: pa.Schema, *, flush: bool = True) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer whose file appears whole at `path` on leaving; each `write_table` starts a row group.
+
+    Args:
+        flush: as in `replacing`.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with (
-        replacing(Path(path)) as temporary,
+        replacing(Path(path), flush=flush) as temporary,
         temporary.open("wb") as file,
         # Page checksums let `verify` find damage in tables that no manifest has a hash of.
         pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,

@@ -24,13 +24,12 @@ from hfbucket.errors import ChangeError, ConfigError
 from hfbucket.io.cards import read_templates
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.io.receipts import read_samples
 from hfbucket.io.tables import read_groups, table_writer
 from hfbucket.schemas import LEDGER, SAMPLES
 from hfbucket.stages.change.apply import OpenExport, check_changeable, local_folder, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change, with_shards
 from hfbucket.stages.change.reselect import SETTINGS, Found, Selection, reselected_shards, selection_of
-from hfbucket.stages.change.shards import CHANGED, REWRITTEN, ShardChange, rewrite_shards
+from hfbucket.stages.change.shards import CHANGED, REWRITTEN, ShardChange, moved, rewrite_shards
 from hfbucket.stages.write.fold import Totals, write_parts
 
 __all__ = ["SETTINGS", "Recaptioned", "recaption"]
@@ -139,7 +138,7 @@ def _apply(
 ) -> Recaptioned:
     old, found, changes = opened.manifest, Found(), []
     rows = opened.scratch / "rows.parquet"
-    with table_writer(rows, REWRITTEN) as writer:
+    with table_writer(rows, REWRITTEN, flush=False) as writer:
         for number, (shard, table) in enumerate(reselected_shards(opened.folder, old, selection, found, on_event)):
             writer.write_table(table, row_group_size=max(1, len(table)))
             if found.changes.get(shard.file):
@@ -175,8 +174,8 @@ def _rows(opened: OpenExport, rows: Path, written: Mapping[str, Shard], totals: 
     with pq.ParquetFile(rows) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group).drop_columns([CHANGED])
-            if len(table) and (name := table["shard"][0].as_py()) in written:
-                table = read_samples(opened.scratch, name)
+            if len(table) and table["shard"][0].as_py() in written:
+                table = moved(opened, table)
             totals.add(table)
             yield table
 

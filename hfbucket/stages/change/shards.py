@@ -17,14 +17,14 @@ from hfbucket.core.sample import caption_bytes, metadata_bytes
 from hfbucket.errors import ChangeError, FormatError
 from hfbucket.executors.local import worker_count
 from hfbucket.executors.task import Failure, report
-from hfbucket.io.receipts import Receipt, read_receipt, receipt_file, write_receipt
+from hfbucket.io.receipts import Receipt, read_receipt, read_samples, receipt_file, write_receipt
 from hfbucket.io.shard_edit import ShardEdit
 from hfbucket.io.ustar import BLOCK, padding
 from hfbucket.schemas import SAMPLES
 from hfbucket.stages.change.apply import OpenExport
 from hfbucket.stages.rounds import failure_of, run_rounds
 
-__all__ = ["CHANGED", "REWRITTEN", "ShardChange", "rewrite_shards"]
+__all__ = ["CHANGED", "REWRITTEN", "ShardChange", "moved", "rewrite_shards"]
 
 CHANGED: Final = "changed"
 """The column beside those of SAMPLES that says whether a sample's `.txt` and `.json` are written anew."""
@@ -32,8 +32,10 @@ CHANGED: Final = "changed"
 REWRITTEN: Final = pa.schema([*SAMPLES, pa.field(CHANGED, pa.bool_(), nullable=False)])
 """Rows of a shard's samples as they will be, but with the places where they are."""
 
-_ROWS_AT_ONCE: Final = 1024
-_REPORT_EVERY: Final = 256
+PLACES: Final = pa.schema([SAMPLES.field(f"{member}_{what}") for member in MEMBERS for what in ("offset", "size")])
+"""Where the members of a sample lie, in bytes."""
+
+_ROWS_AT_ONCE: Final = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +73,7 @@ def rewrite_shards(
 ) -> dict[str, Shard]:
     """Write shards anew below `opened.new`; return what they are now, by file.
 
-    The new rows of shards that were made from rows lie in `opened.scratch`: `read_samples(opened.scratch, file)`.
+    What the rows of shards that were made from rows are then says `moved`.
 
     Args:
         rows: the table that `row_group` counts in.
@@ -100,6 +102,12 @@ def rewrite_shards(
     return {change.shard.file: _written(opened, change.shard) for change in changes}
 
 
+def moved(opened: OpenExport, rows: pa.Table) -> pa.Table:
+    """Return rows of a shard that was written anew, schema SAMPLES, with the places that their members have now."""
+    places = read_samples(opened.scratch, rows["shard"][0].as_py())
+    return pa.table([(places if name in PLACES.names else rows)[name] for name in SAMPLES.names], schema=SAMPLES)
+
+
 def _written(opened: OpenExport, old: Shard) -> Shard:
     receipt = read_receipt(receipt_file(opened.scratch, old.file))
     if receipt is None:
@@ -113,16 +121,16 @@ def _rewrite(task: _Task) -> Failure | None:
     try:
         with ShardEdit(Path(task.export, change.shard.file), Path(task.new, change.shard.file)) as shard:
             if change.row_group is None:
-                rows = []
+                places = PLACES.empty_table()
                 for start, stop in change.parts:
                     shard.keep(start, stop)
             else:
-                rows = [_add(shard, row) for row in _read(task)]
+                places = pa.Table.from_pylist([_add(shard, row) for row in _read(task)], schema=PLACES)
             size_bytes, sha256 = shard.finish(sha256=change.shard.sha256)
         receipt = Receipt(
             task_sha256="", file=change.shard.file, count=change.count, size_bytes=size_bytes, sha256=sha256
         )
-        write_receipt(Path(task.receipts), receipt, pa.Table.from_pylist(rows, schema=SAMPLES))
+        write_receipt(Path(task.receipts), receipt, places, flush=False)
     except FormatError as error:
         return Failure(task=task, reason=str(error), final=True)
     except (OSError, MemoryError) as error:
@@ -131,26 +139,25 @@ def _rewrite(task: _Task) -> Failure | None:
 
 
 def _read(task: _Task) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one shard, some at a time."""
+    """Yield the rows of one shard, some at a time, without the captions that are not selected."""
     done = 0
+    columns = [name for name in REWRITTEN.names if name != "captions"]
     with pq.ParquetFile(task.rows) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[task.change.row_group]):
-            for row in batch.to_pylist():
-                yield row
-                done += 1
-                if done % _REPORT_EVERY == 0:
-                    report(done)
+        groups = [task.change.row_group]
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=groups, columns=columns, use_threads=False):
+            yield from batch.to_pylist()
+            done += len(batch)
+            report(done)
 
 
-def _add(shard: ShardEdit, row: dict[str, Any]) -> dict[str, Any]:
-    """Append the members of one sample; return its row with their new places."""
-    start, offset = row["jpg_offset"] - BLOCK, row["jpg_offset"]
-    last = "jpg" if row.pop(CHANGED) else "json"
-    shift = shard.keep(start, row[f"{last}_offset"] + row[f"{last}_size"] + padding(row[f"{last}_size"])) - offset
-    if last == "json":
-        return row | {f"{member}_offset": row[f"{member}_offset"] + shift for member in MEMBERS}
-    row["jpg_offset"] += shift
-    for member, data in (("txt", caption_bytes(row["caption"])), ("json", metadata_bytes(row))):
-        row[f"{member}_offset"] = shard.add(f"{row['key']}.{member}", data)
-        row[f"{member}_size"] = len(data)
-    return row
+def _add(shard: ShardEdit, row: dict[str, Any]) -> dict[str, int]:
+    """Append the members of one sample; return their new places."""
+    last = "jpg" if row[CHANGED] else "json"
+    stop = row[f"{last}_offset"] + row[f"{last}_size"] + padding(row[f"{last}_size"])
+    shift = shard.keep(row["jpg_offset"] - BLOCK, stop) - row["jpg_offset"]
+    places = {name: row[name] + shift if name.endswith("_offset") else row[name] for name in PLACES.names}
+    if last == "jpg":
+        for member, data in (("txt", caption_bytes(row["caption"])), ("json", metadata_bytes(row))):
+            places[f"{member}_offset"] = shard.add(f"{row['key']}.{member}", data)
+            places[f"{member}_size"] = len(data)
+    return places
