@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
-    "Config", "HfBucketError", "Manifest", "__version__", "build", "load_dataset", "plan", "pull", "push",
+    "Config", "HfBucketError", "Manifest", "__version__", "build", "extract", "load_dataset", "plan", "pull", "push",
     "recaption", "remove", "todo", "verify",
 ]  # fmt: skip
 
@@ -20,6 +20,7 @@ _HOMES = {
     "HfBucketError": "hfbucket.errors",
     "Manifest": "hfbucket.core.manifest.model",
     "build": "hfbucket.stages.write.build",
+    "extract": "hfbucket.stages.extract",
     "load_dataset": "hfbucket.load.api",
     "plan": "hfbucket.stages.report",
     "pull": "hfbucket.stages.pull.run",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from hfbucket.core.manifest.model import Manifest
     from hfbucket.errors import HfBucketError
     from hfbucket.load.api import load_dataset
+    from hfbucket.stages.extract import extract
     from hfbucket.stages.pull.run import pull
     from hfbucket.stages.push.run import push
     from hfbucket.stages.recaption import recaption

@@ -67,7 +67,7 @@ def test_the_first_line_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["plan", "build", "verify", "explain", "why", "card", "workspace", "push", "pull", "remove"]
+    "command", ["plan", "build", "verify", "explain", "why", "card", "workspace", "push", "pull", "remove", "extract"]
 )
 def test_every_command_has_an_example(command: str) -> None:
     assert f"$ hfbucket {command} " in README

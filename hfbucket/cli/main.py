@@ -26,6 +26,7 @@ COMMANDS = {
     "recaption": "Select captions anew in a finished export; images stay where they are.",
     "push": "Send an export to the Hub, a Storage Bucket or a folder: complete or invisible. Run it again to continue.",
     "pull": "Bring an export, or a part of it, from the Hub into a folder. Run it again to continue.",
+    "extract": "Unpack an export, or webdataset tars, to plain files. Run it again to continue.",
     "explain": "Show how one image size gets its bucket and its crop.",
     "why": "Tell what became of one input, or list the inputs that were left out.",
     "workspace": "Keep captions of many kinds for the images of a source or export in one SQLite file.",

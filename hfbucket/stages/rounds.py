@@ -65,12 +65,13 @@ def run_rounds(
     done: int = 0,
     careful: Callable[[T, bool], T] | None = None,
     remedy: str = GO_ON,
+    unit: str = "images",
 ) -> None:
     """Run every task; those that fail again, a few rounds, while that may help; in the last round one by one.
 
     Args:
         function: returns a `Failure` or anything else; never raises for what a disk, a source or a store may do.
-        counts: images of every task.
+        counts: images, or whatever `unit` says, of every task.
         name: what a task is called in errors.
         done: images of this stage that were done before.
         remedy: how errors end.
@@ -79,7 +80,7 @@ def run_rounds(
     Raises:
         BuildError: a task failed for good; what other tasks did stays.
     """
-    counter = _Counter(stage, done, done + sum(counts), on_event)
+    counter = _Counter(stage, done, done + sum(counts), on_event, unit)
     left = dict(enumerate(tasks))
     for attempt in range(1, _ROUNDS + 1):
         at_once = workers if attempt < _ROUNDS else min(workers, 1)
@@ -130,8 +131,8 @@ def _run_round(
 class _Counter:
     """Adds up what finished tasks and those at work have done."""
 
-    def __init__(self, stage: str, finished: int, total: int, on_event: OnEvent) -> None:
-        self._finished = finished
+    def __init__(self, stage: str, finished: int, total: int, on_event: OnEvent, unit: str) -> None:
+        self._finished, self._unit = finished, unit
         self._stage, self._total, self._on_event = stage, total, on_event
         self._at_work: dict[int, int] = {}
         self._tell()
@@ -153,4 +154,4 @@ class _Counter:
 
     def _tell(self) -> None:
         done = self._finished + sum(self._at_work.values())
-        self._on_event(Progress(stage=self._stage, done=min(done, self._total), total=self._total, unit="images"))
+        self._on_event(Progress(stage=self._stage, done=min(done, self._total), total=self._total, unit=self._unit))
