@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.core.duplicates.words import without_names
 from hfbucket.core.keys import MEMBERS
 from hfbucket.core.outcomes import OUTCOMES
 
@@ -99,7 +98,7 @@ def entomb(ledger: pa.Table, image_ids: pa.Array, keys: pa.Array) -> tuple[pa.Ta
     """Return ledger rows in which inputs are called removed, and the former outcomes of those.
 
     Of what is removed only the key stays, in the place of the image_id, and no detail: enough to know it again, too
-    little to find it. Its duplicates, left out before, do not name it any more.
+    little to find it.
 
     Args:
         image_ids: of the inputs, each once.
@@ -109,9 +108,7 @@ def entomb(ledger: pa.Table, image_ids: pa.Array, keys: pa.Array) -> tuple[pa.Ta
     hit = pc.and_(at.is_valid(), pc.not_equal(ledger["outcome"], REMOVED))
     names = pc.if_else(hit, keys.take(at.combine_chunks()), ledger["image_id"])
     outcome = pc.if_else(hit, REMOVED, ledger["outcome"])
-    is_duplicate = pc.equal(ledger["outcome"], "duplicates_removed")
-    detail = pc.if_else(is_duplicate, without_names(ledger["detail"], image_ids), ledger["detail"])
-    detail = pc.if_else(hit, pa.scalar(None, pa.string()), detail)
+    detail = pc.if_else(hit, pa.scalar(None, pa.string()), ledger["detail"])
     return pa.table([names, outcome, detail], schema=ledger.schema), ledger["outcome"].filter(hit)
 
 

@@ -13,12 +13,6 @@ import pyarrow.compute as pc
 
 from hfbucket.core.duplicates.find import EQUAL, Twins
 
-_SAID: Final = (
-    r"(?s)^(?:(?P<same>same (?:bytes|pixels) as )(?P<same_id>.*)"
-    r"|(?P<near>near )(?P<near_id>.*)(?P<distance>, distance \d))$"
-)
-_REMOVED: Final = "an image that was removed"
-
 SAME_ID: Final = "image_id"
 SAME_BYTES: Final = "bytes"
 SAME_PIXELS: Final = "pixels"
@@ -36,16 +30,6 @@ def details(twin_ids: pa.Array, distance: npt.NDArray[np.int8], dedupe: str) -> 
     bits = pc.cast(pa.array(distance), pa.string())
     near = pc.binary_join_element_wise(pc.binary_join_element_wise("near ", twin_ids, ""), bits, ", distance ")
     return pc.if_else(pa.array(distance == EQUAL), same, near)
-
-
-def without_names(told: pa.ChunkedArray, image_ids: pa.Array) -> pa.ChunkedArray:
-    """Return details in which none of these images is named any more as the one that stays."""
-    said = pc.extract_regex(told, _SAID)
-    same, near = (pc.struct_field(said, name) for name in ("same", "near"))
-    twin = pc.if_else(pc.equal(same, ""), pc.struct_field(said, "near_id"), pc.struct_field(said, "same_id"))
-    is_named = pc.fill_null(pc.is_in(twin, value_set=image_ids), False)
-    nameless = pc.binary_join_element_wise(same, near, _REMOVED, pc.struct_field(said, "distance"), "")
-    return pc.if_else(is_named, nameless, told)
 
 
 def counted(twins: Twins, removed: int, dedupe: str, near_threshold: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from hfbucket.core.duplicates.find import EQUAL, Twins
-from hfbucket.core.duplicates.words import added, counted, details, without_names
+from hfbucket.core.duplicates.words import added, counted, details
 
 
 def twins(*distances: int) -> Twins:
@@ -31,19 +31,3 @@ def test_counts_of_two_searches() -> None:
     assert added(near, near) == {"image_id": 2, "bytes": 2, "near": [2, 0, 2]}
     assert added({}, near) == near == added(near, {})
     assert added({"image_id": 1, "bytes": 2}, {"image_id": 0, "bytes": 3}) == {"image_id": 1, "bytes": 5}
-
-
-def test_details_name_no_image_that_was_removed() -> None:
-    told = pa.chunked_array([
-        ["same bytes as a", "near b, distance 3", "near b, distance 3, distance 2", None, "600x400"],
-        ["same pixels as c\nd", "near a, distance 0", "same bytes as b, distance 3"],
-    ])  # fmt: skip
-    assert without_names(told, pa.array(["a", "b", "c\nd"])).to_pylist() == [
-        "same bytes as an image that was removed", "near an image that was removed, distance 3",
-        "near b, distance 3, distance 2", None, "600x400", "same pixels as an image that was removed",
-        "near an image that was removed, distance 0", "same bytes as b, distance 3",
-    ]  # fmt: skip
-    assert without_names(told, pa.array(["b, distance 3"])).to_pylist()[2] == (
-        "near an image that was removed, distance 2"
-    )
-    assert without_names(told, pa.array([], pa.string())).equals(told)
