@@ -37,7 +37,7 @@ def command() -> None:
 @config_options(*_SETTINGS)
 @json_option
 def _init(sources: tuple[str, ...], output: str, config: Config, as_json: bool) -> None:
-    """Make a workspace of the images of SOURCES, or of a finished EXPORT.
+    """Make a workspace of the images of SOURCES, or of a finished EXPORT (its folder, or any URL).
 
     Over an existing one it adds what is new and brings up to date where images lie and what the source's own captions
     are; captions that were written to it stay.

@@ -30,14 +30,14 @@ _STEMS: Final = (
     "(SELECT image_id, rtrim(image_id, replace(image_id, '.', '')) AS head, rowid AS image FROM main.images)",
     "CREATE INDEX temp.stems_by_stem ON stems (stem)",
 )
+_WHO: Final = "SELECT n, i.rowid FROM temp.incoming w CROSS JOIN main.images i ON "
 _MATCH: Final = {
-    "image_id": "SELECT n, i.rowid FROM temp.incoming w CROSS JOIN main.images i ON i.image_id = w.image_id",
-    "key": "SELECT n, i.rowid FROM temp.incoming w CROSS JOIN main.images i ON i.key = w.key WHERE w.image_id IS NULL",
-    "source_sha256": "SELECT n, i.rowid FROM temp.incoming w "
-    "CROSS JOIN main.images i ON i.source_sha256 = w.source_sha256 WHERE w.image_id IS NULL AND w.key IS NULL",
-    "stem": "SELECT n, s.image FROM temp.incoming w CROSS JOIN temp.stems s ON s.stem = w.stem "
-    "UNION SELECT n, i.rowid FROM temp.incoming w CROSS JOIN main.images i ON i.key = w.stem",
-}
+    "image_id": _WHO + "i.image_id = w.image_id",
+    "key": _WHO + "i.key = lower(w.key) WHERE w.image_id IS NULL",
+    "source_sha256": _WHO + "i.source_sha256 = lower(w.source_sha256) WHERE w.image_id IS NULL AND w.key IS NULL",
+    "stem": "SELECT n, s.image FROM temp.incoming w CROSS JOIN temp.stems s ON s.stem = w.stem UNION "
+    + _WHO + "i.key = lower(w.stem)",
+}  # fmt: skip
 _PUT: Final = (
     "INSERT INTO captions (image_id, variant, status, source_id, created, score, language, text) "
     "SELECT i.image_id, :variant, w.status, coalesce(w.source_id, :source_id), "

@@ -194,8 +194,15 @@ def _csv(delimiter: str) -> Callable[[BinaryIO, Mapping[str, str]], Iterator[Row
 def _parquet(file: BinaryIO, columns: Mapping[str, str]) -> Iterator[Rows]:
     with pq.ParquetFile(file) as parquet:
         names = [name for name in columns if name in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(_ROWS, columns=names, use_threads=False):
+        for batch in parquet.iter_batches(_rows_at_once(parquet.metadata), columns=names, use_threads=False):
             yield Rows(table=_rows(pa.Table.from_batches([batch]), columns))
+
+
+def _rows_at_once(footer: pq.FileMetaData) -> int:
+    """Return how many rows are some megabytes."""
+    groups = (footer.row_group(number) for number in range(footer.num_row_groups))
+    row_bytes = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=1)
+    return max(1, min(_ROWS, _CSV_BLOCK_BYTES // max(1, row_bytes)))
 
 
 _READERS: Final[Mapping[str, Callable[[BinaryIO, Mapping[str, str]], Iterator[Rows]]]] = {

@@ -17,11 +17,6 @@ BUSY_TIMEOUT_S: Final = 60
 """How long a writer waits for another one."""
 
 
-def is_workspace(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is there that may be a workspace."""
-    return os.path.exists(path)
-
-
 def open_to_read(path: str | os.PathLike[str]) -> sqlite3.Connection:
     """Return a connection to a workspace that changes nothing in it; texts come as bytes, as they are.
 
@@ -130,7 +125,9 @@ def _words(error: sqlite3.Error) -> str:
 
 
 def _refuse_none(path: str | os.PathLike[str]) -> None:
-    if not is_workspace(path):
+    if os.path.isdir(path):
+        raise WorkspaceError(f"{os.fspath(path)}: is a folder; give the SQLite file of a caption workspace")
+    if not os.path.exists(path):
         raise WorkspaceError(f"{os.fspath(path)}: no such caption workspace; `hfbucket workspace init` makes one")
 
 

@@ -51,8 +51,8 @@ def claim_own(connection: sqlite3.Connection, path: str, variants: Sequence[str]
     with transaction(connection):
         for name in variants:
             (taken,) = connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM variants WHERE variant = ?1 AND NOT own) "
-                "AND EXISTS (SELECT 1 FROM captions WHERE variant = ?1)", (name,)
+                "SELECT EXISTS (SELECT 1 FROM variants WHERE variant = ? AND NOT own) "
+                "AND EXISTS (SELECT 1 FROM captions WHERE variant = ?)", (name, name)
             ).fetchone()  # fmt: skip
             if taken:
                 raise WorkspaceError(
@@ -126,11 +126,14 @@ def put_other(
     """Write captions of a variant that is not the source's own where there are none yet; return as `put_own`."""
     kept, too_long = _short_enough(texts.captions)
     there = kept.is_valid()
-    rows = zip(image_ids.filter(there).to_pylist(), kept.filter(there).to_pylist(), strict=True)
+    rows = zip(
+        image_ids.filter(there).to_pylist(), repeat(texts.variant), repeat(source_id), kept.filter(there).to_pylist(),
+        strict=False,
+    )  # fmt: skip
     connection.executemany(
-        "INSERT INTO captions (image_id, variant, status, source_id, text) VALUES (?1, ?3, 'ok', ?4, ?2) "
+        "INSERT INTO captions (image_id, variant, status, source_id, text) VALUES (?, ?, 'ok', ?, ?) "
         "ON CONFLICT (image_id, variant) DO NOTHING",
-        ((image_id, text, texts.variant, source_id) for image_id, text in rows),
+        rows,
     )
     return len(kept) - kept.null_count, too_long
 

@@ -129,8 +129,10 @@ def bring(
             counts += bringing.put(good)
             unreadable += rows.unreadable[: _EXAMPLES - len(unreadable)]
             on_event(Progress(stage="import", done=counts.rows, total=None, unit="rows"))
+        if counts.rows and counts.unreadable == counts.rows:
+            _refuse_unreadable(file, counts, unreadable, columns)
         if counts.rows and counts.unmatched + counts.unreadable == counts.rows:
-            _refuse_all(file, counts, bringing.unmatched or unreadable, first_image(connection), columns)
+            _refuse_unmatched(file, counts, bringing.unmatched, first_image(connection), columns)
     return Imported(
         workspace=os.fspath(workspace),
         variant=variant,
@@ -173,13 +175,25 @@ def _columns(match: Match | None, id_column: str | None, text_column: str | None
     return {**found, **{name: name for name in _SAME if name not in found}}
 
 
-def _refuse_all(file: str, counts: Counts, examples: list[str], image_id: str | None, columns: dict[str, str]) -> None:
-    named = ", ".join(name for name, meaning in columns.items() if meaning in _NAMES)
+def _refuse_unreadable(file: str, counts: Counts, examples: list[str], columns: dict[str, str]) -> None:
     example = f", such as {examples[0]!r}" if examples else ""
     raise WorkspaceError(
-        f"{file}: none of its {counts.rows} rows names an image of the workspace{example}; the first image is "
-        f"{image_id!r}; images were looked for by {named}: see --match and --id-column"
+        f"{file}: none of its {counts.rows} rows can be used{example}: each needs {_either(columns, _NAMES)}, and "
+        f"{_either(columns, ('text',))} or a status; see --id-column and --text-column"
     )
+
+
+def _refuse_unmatched(
+    file: str, counts: Counts, examples: list[str], image_id: str | None, columns: dict[str, str]
+) -> None:
+    raise WorkspaceError(
+        f"{file}: none of its {counts.rows} rows names an image of the workspace by {_either(columns, _NAMES)}, they "
+        f"name {', '.join(map(repr, examples))}; the first image is {image_id!r}: see --match and --id-column"
+    )
+
+
+def _either(columns: dict[str, str], meanings: tuple[str, ...]) -> str:
+    return " or ".join(name for name, meaning in columns.items() if meaning in meanings)
 
 
 __all__ = ["Imported", "Made", "Match", "bring"]

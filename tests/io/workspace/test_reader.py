@@ -165,6 +165,8 @@ def test_what_is_no_workspace_is_refused(path: Path) -> None:
     path.unlink()
     with pytest.raises(WorkspaceError, match="no such caption workspace; `hfbucket workspace init` makes one"):
         Workspace(path)
+    with pytest.raises(WorkspaceError, match="is a folder; give the SQLite file of a caption workspace"):
+        Workspace(path.parent)
     path.write_bytes(b"not a database at all" * 1000)
     with pytest.raises(WorkspaceError, match="is no SQLite file; give the file that `hfbucket workspace init` made"):
         Workspace(path)

@@ -237,12 +237,19 @@ def test_the_sources_own_are_not_written(path: Path) -> None:
 
 def test_a_file_without_any_image_of_the_workspace(path: Path) -> None:
     file = lines(path, {"image_id": "x/a.jpg", "text": "of a"}, {"image_id": "x/b.jpg", "text": "of b"})
-    words = r"none of its 2 rows names an image of the workspace, such as 'x/a.jpg'; the first image is 'a.jpg'; "
-    with pytest.raises(WorkspaceError, match=words + r"images were looked for by image_id, key, source_sha256: see"):
+    words = "none of its 2 rows names an image of the workspace by image_id or key or source_sha256, they name "
+    with pytest.raises(WorkspaceError, match=words + "'x/a.jpg', 'x/b.jpg'; the first image is 'a.jpg': see --match"):
         bring(path, "v", file)
     file = lines(path, {"image_id": "a.jpg", "description": "of a"})
-    with pytest.raises(WorkspaceError, match="none of its 1 rows"):
+    words = (
+        "none of its 1 rows can be used: each needs image_id or key or source_sha256, and text or caption or a status"
+    )
+    with pytest.raises(WorkspaceError, match=words):
         bring(path, "v", file)
+    with pytest.raises(
+        WorkspaceError, match="none of its 1 rows can be used, such as 'no json': each needs id, and t or a"
+    ):
+        bring(path, "v", lines(path, b"no json\n"), id_column="id", text_column="t")
     assert captions(path) == {}
 
 
@@ -302,3 +309,16 @@ def test_other_variants_stay_as_they_are(path: Path) -> None:
     write_captions(path, "w", {"a.jpg": "w of a"})
     bring(path, "v", lines(path, {"image_id": "a.jpg", "text": "v of a"}))
     assert captions(path, variant="w") == {"a.jpg": "w of a"}
+
+
+def test_large_captions_in_parquet_come_few_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caption_files, "_CSV_BLOCK_BYTES", 3000)
+    file = path.with_name("c.parquet")
+    pq.write_table(
+        pa.table({"image_id": IDS, "text": [f"{name} {'x' * 2000}" for name in IDS]}), file, use_dictionary=False
+    )
+    pieces = [
+        rows.table.num_rows for rows in caption_files.read_captions(str(file), {"image_id": "image_id", "text": "text"})
+    ]
+    assert pieces == [1] * 5
+    assert bring(path, "v", str(file)).counts == Counts(rows=5, written=5)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sqlite3
 from contextlib import closing
@@ -231,3 +232,15 @@ def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="is an SQLite file of another program; name another file"):
         init([str(photos)], other, CONFIG)
     assert rows(other, "SELECT sql FROM sqlite_master") == before
+
+
+def make_at_once(folder: str) -> int:
+    """Make the workspace of a folder while others do the same."""
+    return init([folder], f"{folder}.sqlite", CONFIG).images
+
+
+def test_several_make_one_at_once(tmp_path: Path) -> None:
+    photos = draw_folder(tmp_path / "photos", 3)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.map(make_at_once, [str(photos)] * 4, chunksize=1) == [3] * 4
+    assert len(originals(tmp_path / "photos.sqlite")) == 3
