@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -170,12 +171,15 @@ class _Sandbox:
         require_duckdb()
         self._time_limit_s = time_limit_s
         self._timed_out = False
+        self._errors = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the process
         limits = [str(memory_limit_bytes), str(time_limit_s)]
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
             [sys.executable, "-c", _START, json.dumps(sys.path), *limits],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
             env={**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"},  # others reserve more than they use
-        )  # fmt: skip
+        )
 
     def __enter__(self) -> _Sandbox:
         return self
@@ -207,9 +211,9 @@ class _Sandbox:
         """End the child."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for file in (self._process.stdin, self._process.stdout, self._errors):
             with suppress(BrokenPipeError):
-                pipe.close()  # type: ignore[union-attr]  # pipes, as asked for
+                file.close()  # type: ignore[union-attr]  # pipes, as asked for
 
     def _give_up(self) -> None:
         self._timed_out = True
@@ -222,7 +226,13 @@ class _Sandbox:
                 f"where takes more than {self._time_limit_s:g} seconds for a batch of at most {BATCH_ROWS} images; "
                 "make it simpler: patterns with several % and _ are the slowest"
             )
-        return ConfigError(f"where ended the process that reads it (exit code {code}): {_TOO_MUCH_MEMORY}")
+        if code < 0:
+            return ConfigError(f"where ended the process that reads it (signal {-code}): {_TOO_MUCH_MEMORY}")
+        self._errors.seek(0)
+        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        return ConfigError(
+            f"where cannot be evaluated: DuckDB's process ended with exit code {code}: {''.join(said)[:300]}"
+        )
 
 
 def _refusal(answer: dict[str, Any], table: pa.Table) -> ConfigError:

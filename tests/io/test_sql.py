@@ -249,7 +249,7 @@ def test_the_connection_itself_reaches_nothing(tmp_path: Path, sandbox: _Sandbox
         f"SELECT * FROM glob('{tmp_path}/*')", f"ATTACH '{tmp_path}/x.db'", f"COPY batch TO '{tmp_path}/x.csv'",
         f"EXPORT DATABASE '{tmp_path}/x'", "INSTALL httpfs", "LOAD httpfs", "SET threads = 8", "RESET memory_limit",
         "SET enable_external_access = true", "SELECT * FROM sys", "SELECT getenv('HOME')",
-        "PRAGMA enable_profiling",
+        "PRAGMA threads = 8",
     ):  # fmt: skip
         with pytest.raises(ConfigError, match="where cannot be evaluated"):
             sandbox.ask(sql, TABLE)
@@ -339,6 +339,13 @@ def test_captions_of_uneven_lists_and_slices() -> None:
 def test_without_duckdb_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"install it with pip install 'hfbucket\[sql\]'"):
+        Where("true", COLUMNS, lambda _: [])
+
+
+def test_a_duckdb_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "duckdb.py").write_text("raise ImportError('a broken installation')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="process ended with exit code 1: ImportError: a broken installation"):
         Where("true", COLUMNS, lambda _: [])
 
 

@@ -27,6 +27,7 @@ from hfbucket.stages.verify.run import verify
 from hfbucket.stages.why import why
 from hfbucket.stages.write.build import build
 from tests.index_tables import row, write_index
+from tests.io.workspace.made import make_workspace, write_captions
 from tests.stages.pictures import draw_folder
 
 SMALL: dict[str, Any] = {"base": (128, 64), "workers": 0}
@@ -221,6 +222,20 @@ def test_a_build_records_what_was_filtered_and_why(tmp_path: Path, module: Any) 
     events: list[Event] = []
     assert build(str(photos), export, config, on_event=events.append) == manifest
     assert any("nothing was written" in event.text for event in events if isinstance(event, Notice))
+
+
+def test_captions_of_a_workspace_are_columns(tmp_path: Path) -> None:
+    photos, export = draw_folder(tmp_path / "photos", 8), tmp_path / "export"
+    ids = [f"{number:04d}.jpg" for number in range(8)]
+    captions = make_workspace(tmp_path / "captions.sqlite", ids)
+    write_captions(captions, "short-1", {name: f"a {name}" for name in ids[:5]})
+    where = "\"caption_short-1\" not like '%0002%' and caption_original like 'picture%'"
+    config = Config(**SMALL, captions=str(captions), priority=("short-1", "original"), where=where)
+    manifest = build(str(photos), export, config)
+    assert (manifest.summary["filtered"], manifest.summary["skipped_too_small"]) == (4, 1)
+    exported = pq.read_table(export / "samples")
+    assert sorted(exported["image_id"].to_pylist()) == ["0000.jpg", "0001.jpg", "0003.jpg"]
+    assert set(exported["caption_variant"].to_pylist()) == {"short-1"}
 
 
 def test_long_expressions_are_cut_in_the_ledger_alone(index: Index) -> None:
