@@ -35,9 +35,9 @@ _MATCH: Final = {
     "image_id": _WHO + "i.image_id = w.image_id",
     "key": _WHO + "i.key = lower(w.key) WHERE w.image_id IS NULL",
     "source_sha256": _WHO + "i.source_sha256 = lower(w.source_sha256) WHERE w.image_id IS NULL AND w.key IS NULL",
-    "stem": "SELECT n, s.image FROM temp.incoming w CROSS JOIN temp.stems s ON s.stem = w.stem UNION "
-    + _WHO + "i.key = lower(w.stem)",
-}  # fmt: skip
+    "stem": f"SELECT n, s.image FROM temp.incoming w CROSS JOIN temp.stems s ON s.stem = w.stem UNION {_WHO}"  # noqa: S608
+    "i.key = lower(w.stem)",
+}
 _PUT: Final = (
     "INSERT INTO captions (image_id, variant, status, source_id, created, score, language, text) "
     "SELECT i.image_id, :variant, w.status, coalesce(w.source_id, :source_id), "
