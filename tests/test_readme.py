@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hfbucket.cli.main import main
+from hfbucket.cli.main import COMMANDS, main
 from hfbucket.cli.options import load_config
 from scripts.quickstart import make_photos
 
@@ -66,8 +66,6 @@ def test_the_first_line_says_what_it_is() -> None:
     assert "aspect-ratio buckets (not the Hub's Storage Buckets)" in first
 
 
-@pytest.mark.parametrize(
-    "command", ["plan", "build", "verify", "explain", "why", "card", "workspace", "push", "pull", "remove", "extract"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(command: str) -> None:
     assert f"$ hfbucket {command} " in README

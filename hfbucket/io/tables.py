@@ -32,7 +32,7 @@ def write_table(
     metadata: Mapping[str, str] | None = None,
     flush: bool = True,
 ) -> None:
-    """Write a table as one Parquet file, atomically, `flush` as in `replacing`; `metadata` is kept beside the schema."""
+    """Write a table as one Parquet file, atomically, `flush` as in `replacing`; `metadata` stands beside the schema."""
     if metadata is not None:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     with table_writer(path, table.schema, flush=flush) as writer:

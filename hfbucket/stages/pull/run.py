@@ -21,6 +21,7 @@ from hfbucket.errors import FormatError, PullError
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.export_files import ExportFile, file_url, list_files
 from hfbucket.io.fetch import Wanted, is_there
+from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest, read_manifest_bytes
 from hfbucket.io.store import is_local, local_path
@@ -159,7 +160,9 @@ def _check_place(folder: Path, remote: _Remote, overwrite: bool) -> None:
 
     Raises:
         PullError: says what is there.
+        FormatError: a change of what is there was interrupted half-way.
     """
+    refuse_unfinished(folder)
     if is_local(remote.location.url):
         source = Path(os.path.realpath(local_path(remote.location.url)))
         here = Path(os.path.realpath(folder))

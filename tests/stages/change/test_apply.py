@@ -78,6 +78,12 @@ def test_a_half_changed_export_is_refused(half: Path, reader: Callable[[Path], o
             reader(path)
 
 
+def test_nothing_is_pulled_over_it(half: Path, tmp_path: Path) -> None:
+    make_export(tmp_path / "other", bases=(64,), divisible=8, per_shard=1)
+    with pytest.raises(FormatError, match="was interrupted"):
+        hfbucket.pull(tmp_path / "other", half, overwrite=True)
+
+
 def test_stock_way_to_our_builder_refuses_too(half: Path) -> None:
     import datasets
 
