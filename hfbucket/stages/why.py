@@ -36,7 +36,7 @@ MEANINGS: Final = {
     "skipped_no_caption": "it has no caption; --missing-caption empty would keep it",
     "skipped_too_small": "it is smaller than every bucket, and nothing is upsampled; a lower --base may take it",
     "skipped_too_cropped": "every bucket it fits would crop away more than --max-crop",
-    "duplicates_removed": "another input is the same and came first",
+    "duplicates_removed": "an earlier input is the same, or nearly so",
     "skipped_rare_bucket": "its bucket had fewer than --min-bucket images",
     "encode_errors": "it could not be encoded",
     "removed": "it was removed from the finished export",
