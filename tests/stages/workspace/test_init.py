@@ -244,3 +244,10 @@ def test_several_make_one_at_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         assert pool.map(make_at_once, [str(photos)] * 4, chunksize=1) == [3] * 4
     assert len(originals(tmp_path / "photos.sqlite")) == 3
+
+
+def test_images_none_of_which_can_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no image")
+    done = init([str(tmp_path / "photos")], tmp_path / "w.sqlite", CONFIG)
+    assert (done.images, done.left_out, done.captions) == (0, {"decode_errors": 1}, {})
