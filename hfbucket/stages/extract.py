@@ -21,7 +21,7 @@ from hfbucket.io.atomic import write_bytes
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.load.location import locate
-from hfbucket.load.plan import ALL, shard_refs
+from hfbucket.load.plan import ALL, ShardRef, shard_refs
 from hfbucket.sources import tars
 from hfbucket.sources.detect import resolve
 from hfbucket.stages.care import Care, workers_for
@@ -146,19 +146,28 @@ def _shards(source: str, output: Path) -> list[_Tar]:
     def names(folder: str) -> list[str]:
         return [text_of(file.path) for file in store.walk(store.join(export, folder.encode()), deep=False)]
 
+    manifest = read_manifest(export)
+    stated = {shard.file: shard for entry in manifest.buckets.values() for shard in entry.shards}
     found = []
-    for ref in shard_refs(read_manifest(export), ALL, base_url=export, list_folder=names):
-        try:
-            info = store.info(ref.url)
-        except OSError as error:
-            raise SourceError(f"{ref.file}: is not there; fetch the export again: {error}") from error
+    for ref in shard_refs(manifest, ALL, base_url=export, list_folder=names):
+        shard = stated.get(ref.file)
+        if shard is not None and shard.bytes is not None and shard.sha256 is not None:
+            size_bytes, version = shard.bytes, shard.sha256
+        else:
+            size_bytes, version = _looked_up(ref)
         found.append(
-            _Tar(
-                name=ref.file, url=ref.url, parts=(), size_bytes=info.size_bytes, version=info.version,
-                folder=ref.bucket_id,
-            )
-        )  # fmt: skip
+            _Tar(name=ref.file, url=ref.url, parts=(), size_bytes=size_bytes, version=version, folder=ref.bucket_id)
+        )
     return found
+
+
+def _looked_up(ref: ShardRef) -> tuple[int, str]:
+    """Return size and version of a shard, where the manifest has no hash of it."""
+    try:
+        info = store.info(ref.url)
+    except OSError as error:
+        raise SourceError(f"{ref.file}: is not there; fetch the export again: {error}") from error
+    return info.size_bytes, info.version
 
 
 def _units(source: str, config: Config) -> list[_Tar]:

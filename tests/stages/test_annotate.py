@@ -307,7 +307,7 @@ def test_two_files_that_could_be_meant_stop(tmp_path: Path) -> None:
     [
         ("a.json", b'{"version": 3}'), ("a.json", b"[1, 2]"), ("a.txt", b"just words"), ("a.csv", b"x,y\n1,2\n"),
         ("a.csv", b""), ("a.json", dumps([{"path": "0.jpg", "score": 1}])),
-        ("0.json", dumps(RECORDS[0])), ("a.json", b"{"),
+        ("0.json", dumps(RECORDS[0])), ("a.json", b"{"), ("gone.json", dumps(RECORDS[0])),
     ],
 )  # fmt: skip
 def test_other_files_stay_ignored(tmp_path: Path, name: str, data: bytes) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,3 +263,24 @@ def test_large_members_are_copied_in_pieces(tmp_path: Path, monkeypatch: pytest.
     put(tmp_path / "in", {"0.tar": tar([("a.bin", data)]), "1.tar.gz": tar([("a.bin", data)], mode="w:gz")})
     out(tmp_path / "in", tmp_path / "files")
     assert {(tmp_path / "files" / n / "a.bin").read_bytes() for n in "01"} == {data}
+
+
+def test_a_shard_that_is_gone_is_named(tmp_path: Path, export: Path) -> None:
+    shutil.copytree(export, tmp_path / "copy")
+    shard = sorted((tmp_path / "copy").rglob("*.tar"))[0]
+    shard.unlink()
+    name = shard.relative_to(tmp_path / "copy").as_posix()
+    with pytest.raises(BuildError, match=rf"{name}: no such file \(any more\): .*the same command again"):
+        out(tmp_path / "copy", tmp_path / "files")
+
+
+def test_an_export_elsewhere_without_hashes_in_its_manifest(tmp_path: Path, export: Path) -> None:
+    base = f"memory://export/{tmp_path.name}"
+    files_there = {path.relative_to(export).as_posix(): path.read_bytes() for path in export.rglob("*.tar")}
+    manifest = json.loads((export / "manifest.json").read_bytes())
+    for entry in manifest["buckets"].values():
+        entry["shards"] = [shard["file"] for shard in entry["shards"]]
+    put(base, files_there | {"manifest.json": json.dumps(manifest).encode()})
+    out(base, tmp_path / "there")
+    out(export, tmp_path / "here")
+    assert files(tmp_path / "there") == files(tmp_path / "here")

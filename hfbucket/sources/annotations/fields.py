@@ -16,7 +16,7 @@ NAME_FIELDS: Final = (
 )  # fmt: skip
 """Fields that may name an image, the first that is there wins; without any, `image_id` does."""
 
-CAPTION_FIELDS: Final = ("captions", "caption", "text", "description", "sentence", "alt_text")
+CAPTION_FIELDS: Final = ("captions", "caption", "text", "description", "sentence", "alt_text", "comment")
 """Fields that may hold an image's captions, the first that is there wins; before them `caption_1`, `caption_2` …"""
 
 _NUMBERED: Final = re.compile(r"caption_(\d{1,3})")

@@ -16,7 +16,7 @@ from hfbucket.core.meta import parse_json
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.sources.annotations.fields import has_captions, names_images
-from hfbucket.sources.annotations.json_items import first_items, json_items
+from hfbucket.sources.annotations.json_items import ARRAYS, first_items, json_items
 
 EXTENSIONS: Final = ("json", "jsonl", "ndjson", "csv", "tsv", "txt", "parquet")
 """Of files that may be annotations."""
@@ -73,6 +73,9 @@ def looks_like_annotations(url: str, columns: Sequence[str]) -> bool:
 
 
 def _json_of_annotations(text: str, columns: Sequence[str]) -> bool:
+    alone = parse_json(text)
+    if isinstance(alone, dict) and not any(isinstance(alone.get(array), list) for array in ARRAYS):
+        return False  # of one image, which may be gone
     firsts = dict(first_items(text) or ())
     if "images" in firsts and len(firsts) == 1:  # captions come further on
         return isinstance(firsts["images"], dict) and {"id", "file_name"} <= firsts["images"].keys()
