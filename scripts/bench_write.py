@@ -33,6 +33,7 @@ from hfbucket.core.plan.model import Plan
 from hfbucket.core.settings import content_settings
 from hfbucket.io.images.encode import encode_jpeg
 from hfbucket.io.index_files import Index
+from hfbucket.stages.captions import choice_for
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.write.build import build
@@ -60,15 +61,22 @@ class Spent:
     cpu_s: float
 
 
-def make_photos(photos: Path | None, folder: Path, images: int) -> None:
-    """Fill a folder with JPEG photos, and a table of their captions."""
+def make_photos(photos: Path | None, folder: Path, images: int, *, min_pixels: int = 0) -> None:
+    """Fill a folder with JPEG photos of at least so many pixels, and a table of their captions."""
     folder.mkdir()
     captions = [json.dumps({"file_name": f"{number:06d}.jpg", "text": f"photo {number}"}) for number in range(images)]
     (folder / "metadata.jsonl").write_text("\n".join(captions))
     originals = sorted(photos.rglob("*.[jJ][pP]*[gG]")) if photos else []
     encoded = [path.read_bytes() for path in originals[:images]] or scikit_photos()
+    large = [data for data in encoded if pixels_of(data) >= min_pixels]
     for number in range(images):
-        (folder / f"{number:06d}.jpg").write_bytes(encoded[number % len(encoded)])
+        (folder / f"{number:06d}.jpg").write_bytes(large[number % len(large)])
+
+
+def pixels_of(data: bytes) -> int:
+    """Return width times height of an image, by its header."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.width * image.height
 
 
 def scikit_photos() -> list[bytes]:
@@ -105,7 +113,7 @@ def shard_tasks(index: Index, plan: Plan, config: Config, export: Path) -> list[
     """Return the tasks of a build into `export`, ready to be written any number of times."""
     work = work_of(export, None)
     work.folder.mkdir(parents=True)
-    job = make_job(index, config, export, work)
+    job = make_job(index, config, choice_for(index, config), export, work)
     return write_tasks(index, plan, job, content_settings(config, read_protos(config)))
 
 

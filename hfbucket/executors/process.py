@@ -19,7 +19,7 @@ _START: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from hfbucket.executors.worker import main; main()"
 )
 
-_ENVIRONMENT: Final = {
+ENVIRONMENT: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
     "PILLOW_BLOCK_SIZE": "1024m",
@@ -71,7 +71,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             close_fds=False,
-            env={**_ENVIRONMENT, **os.environ},
+            env={**ENVIRONMENT, **os.environ},
         )
 
     def send(self, message: object) -> None:

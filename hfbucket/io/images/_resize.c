@@ -284,17 +284,19 @@ AVX2 static __m256i rounded_256(__m256i sum) {
     return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(HALF)), FRACTION_BITS);
 }
 
-/* Stores a pixel in each of four rows, whose sums are two lanes still to be added. */
-AVX2 static void store_four(const __m256i sum[4], uint8_t *const out[4], size_t at) {
-    __m256i top = rounded_256(_mm256_add_epi32(_mm256_permute2x128_si256(sum[0], sum[1], 0x20),
-                                               _mm256_permute2x128_si256(sum[0], sum[1], 0x31)));
-    __m256i end = rounded_256(_mm256_add_epi32(_mm256_permute2x128_si256(sum[2], sum[3], 0x20),
-                                               _mm256_permute2x128_si256(sum[2], sum[3], 0x31)));
-    __m256i words = _mm256_packs_epi32(top, end); /* rows 0 and 2 in the low lane, 1 and 3 in the high one */
+/* Stores a pixel in each of four rows from their sums: `top` of rows 0 and 1, a lane each, `end` of rows 2 and 3. */
+AVX2 static void store_four(__m256i top, __m256i end, uint8_t *const out[4], size_t at) {
+    __m256i words = _mm256_packs_epi32(rounded_256(top), rounded_256(end));
     __m256i bytes = _mm256_packus_epi16(words, words);
     int pixel[4] = {_mm256_extract_epi32(bytes, 0), _mm256_extract_epi32(bytes, 4),
                     _mm256_extract_epi32(bytes, 1), _mm256_extract_epi32(bytes, 5)};
     for (int j = 0; j < 4; j++) memcpy(out[j] + at, &pixel[j], PIXEL);
+}
+
+/* The sums of two rows, a lane each, from those of two lanes each. */
+AVX2 static __m256i of_lanes(__m256i first, __m256i second) {
+    return _mm256_add_epi32(_mm256_permute2x128_si256(first, second, 0x20),
+                            _mm256_permute2x128_si256(first, second, 0x31));
 }
 
 AVX2 static __m256i packed_256(const __m256i sum[4]) {
@@ -326,7 +328,7 @@ AVX2 static void four_rows_avx2(const uint8_t *const row[4], const Axis *axis, u
             }
         }
         for (int j = 0; j < 4; j++) low[j] = whole_256(low[j], high[j]);
-        store_four(low, out, (size_t)i * PIXEL);
+        store_four(of_lanes(low[0], low[1]), of_lanes(low[2], low[3]), out, (size_t)i * PIXEL);
     }
 }
 
@@ -388,33 +390,29 @@ VNNI static __m256i whole_of_three(const __m256i sum[3]) {
     return _mm256_add_epi32(sum[0], _mm256_add_epi32(_mm256_slli_epi32(sum[1], 8), _mm256_slli_epi32(sum[2], 16)));
 }
 
-/* Four rows at once: one lane takes pixels 0 to 3, the other 4 to 7. */
+/* Four rows at once, two to a vector: a lane takes four pixels of its row. */
 VNNI static void four_rows_vnni(const uint8_t *const row[4], const Axis *axis, uint8_t *const out[4]) {
     const __m256i by_channel = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    const __m128i *digits = (const __m128i *)axis->digits, none = _mm_setzero_si128();
+    const __m128i *digits = (const __m128i *)axis->digits;
     for (int i = 0; i < axis->count; i++) {
         size_t at = (size_t)axis->start[i] * PIXEL;
-        __m256i sum[4][3];
-        for (int j = 0; j < 4; j++) sum[j][0] = sum[j][1] = sum[j][2] = _mm256_setzero_si256();
-        for (int tap = 0; tap < axis->taps; tap += 8, at += 32) {
-            int whole = tap + 8 <= axis->taps;
-            __m128i first = _mm_loadu_si128(digits++), second = whole ? _mm_loadu_si128(digits++) : none;
-            __m256i k = _mm256_set_m128i(second, first);
+        __m256i sum[2][3];
+        for (int j = 0; j < 2; j++) sum[j][0] = sum[j][1] = sum[j][2] = _mm256_setzero_si256();
+        for (int tap = 0; tap < axis->taps; tap += GROUP, at += GROUP * PIXEL) {
+            __m256i k = _mm256_broadcastsi128_si256(_mm_loadu_si128(digits++));
             __m256i k0 = _mm256_shuffle_epi32(k, 0x00), k1 = _mm256_shuffle_epi32(k, 0x55);
             __m256i k2 = _mm256_shuffle_epi32(k, 0xAA);
-            for (int j = 0; j < 4; j++) {
-                __m256i pixels = whole ? _mm256_loadu_si256((const __m256i *)(row[j] + at))
-                                       : _mm256_set_m128i(none, _mm_loadu_si128((const __m128i *)(row[j] + at)));
-                pixels = _mm256_shuffle_epi8(pixels, by_channel);
+            for (int j = 0; j < 2; j++) {
+                __m128i low = _mm_loadu_si128((const __m128i *)(row[2 * j] + at));
+                __m128i high = _mm_loadu_si128((const __m128i *)(row[2 * j + 1] + at));
+                __m256i pixels = _mm256_shuffle_epi8(_mm256_set_m128i(high, low), by_channel);
                 sum[j][0] = _mm256_dpbusd_epi32(sum[j][0], pixels, k0);
                 sum[j][1] = _mm256_dpbusd_epi32(sum[j][1], pixels, k1);
                 sum[j][2] = _mm256_dpbusd_epi32(sum[j][2], pixels, k2);
             }
         }
-        __m256i total[4];
-        for (int j = 0; j < 4; j++) total[j] = whole_of_three(sum[j]);
-        store_four(total, out, (size_t)i * PIXEL);
+        store_four(whole_of_three(sum[0]), whole_of_three(sum[1]), out, (size_t)i * PIXEL);
     }
 }
 
