@@ -171,11 +171,11 @@ def _printed(task: PrintTask) -> list[Printed]:
     with _caller(task) as call:
         for number, data in SOURCES[unit.kind].read_rows(unit, rows, task.config):
             if len(data) != sizes[number]:
-                raise _changed(task.unit)
+                raise _changed()
             found[number] = call((data, task.config))
             report(len(found))
     if len(found) != len(sizes):
-        raise _changed(task.unit)
+        raise _changed()
     return [found[number] for number in range(len(sizes))]
 
 
@@ -189,16 +189,16 @@ def _checked(unit: Unit, rows: pa.Table) -> Unit:
         return unit
     if unit.kind != "folder":
         if store.info(unit.url).version != unit.version:
-            raise _changed(unit)
+            raise _changed()
         return unit
     for path, mtime_ns in zip(rows["path"].to_pylist(), rows["mtime_ns"].to_pylist(), strict=True):
         if store.info(store.join(unit.url, path)).mtime_ns != mtime_ns:
-            raise _changed(unit)
+            raise _changed()
     return unit
 
 
-def _changed(unit: Unit) -> SourceError:
-    return SourceError("changed after it was scanned; run the same command again, and it is scanned anew")
+def _changed() -> SourceError:
+    return SourceError("changed after it was scanned")
 
 
 @contextmanager
