@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.config import Config
+from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.annotations import Column, Int64s, Matches, match
 from hfbucket.core.events import Notice, OnEvent
 from hfbucket.core.hashing import canonical_json, sha256_of, table_sha256
@@ -26,7 +26,7 @@ from hfbucket.errors import BuildError, SourceError
 from hfbucket.io.images.formats import EXTENSION_FORMATS
 from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
 from hfbucket.io.tables import read_table
-from hfbucket.schemas import INDEX
+from hfbucket.schemas import ANNOTATIONS, INDEX
 from hfbucket.sources.annotations.fields import place_of
 from hfbucket.sources.annotations.table import Annotations
 from hfbucket.sources.rows import id_text
@@ -45,15 +45,16 @@ def annotated(index: Index, found: Survey, *, on_event: OnEvent) -> Index:
     Raises:
         SourceError: a file that was named says nothing about any image.
     """
-    units, notes = list(index.units), dict[int, list[str]]()
+    joins: dict[int, tuple[Int64s, Annotations]] = {}
+    notes: dict[int, list[str]] = {}
     for attached in found.annotations:
-        numbers = [n for n, unit in enumerate(units) if attached.source in (None, unit.unit.source)]
-        part = replace(index, units=tuple(units[number] for number in numbers))
+        numbers = [n for n, unit in enumerate(index.units) if attached.source in (None, unit.unit.source)]
+        part = replace(index, units=tuple(index.units[number] for number in numbers))
         matches = match(attached.annotations.table["name"], _names(part), _without_extension)
         notes.setdefault(attached.source or 0, []).extend(_told(attached, matches, part, found.config, on_event))
         for number, start, unit in zip(numbers, part.starts.tolist(), part.units, strict=False):
-            records = matches.record_of_image[start : start + unit.rows]
-            units[number] = _joined(unit, records, attached.annotations, found.config)
+            joins[number] = (matches.record_of_image[start : start + unit.rows], attached.annotations)
+    units = [_joined(unit, joins.get(number), found) for number, unit in enumerate(index.units)]
     if found.config.id_column is not None:
         units = [_with_ids(unit, found.config) for unit in units]
     facts = tuple(
@@ -109,17 +110,21 @@ def _some(names: pa.ChunkedArray, rows: Int64s) -> str:
     return f"{len(rows):,} of {len(names):,} records ({shown}{', …' if len(rows) > _SHOWN else ''})"
 
 
-def _joined(unit: IndexedUnit, records: Int64s, annotations: Annotations, config: Config) -> IndexedUnit:
-    """Return the unit with the records of its images, -1 for none, in its rows."""
-    rows = np.flatnonzero(records >= 0)
-    if not len(rows):
+def _joined(unit: IndexedUnit, join: tuple[Int64s, Annotations] | None, found: Survey) -> IndexedUnit:
+    """Return the unit with the records of its images (-1 for none) in its rows, and the variants there are now."""
+    rows, said, keys = np.zeros(0, dtype=np.int64), ANNOTATIONS.empty_table(), list[str]()
+    if join is not None:
+        records, annotations = join
+        rows = np.flatnonzero(records >= 0)
+        said = annotations.rows(records[rows])
+        keys = _keys(said, annotations)
+    scanned, variants = list(found.named_columns or DEFAULT_VARIANTS), list(found.config.variants)
+    if not len(rows) and variants == scanned:
         return unit
-    said = annotations.table.take(pa.array(records[rows])).combine_chunks()
-    keys = _keys(said, annotations)
     what = said.drop_columns(["name", "keys"]).append_column("row", pa.array(rows))
-    variants = list(config.variants)
-    join = _Join(rows=rows, said=said, keys=keys, variants=variants, columns=config.caption_column)
-    return _made(unit, [_VERSION, table_sha256(what), keys, variants, config.caption_column], config, join)
+    change = _Join(rows=rows, said=said, keys=keys, variants=variants, scanned=scanned, columns=found.named_columns)
+    key = [_VERSION, table_sha256(what), keys, variants, found.named_columns]
+    return _made(unit, key, found.config, change)
 
 
 def _keys(said: pa.Table, annotations: Annotations) -> list[str]:
@@ -135,11 +140,18 @@ class _Join:
     #: schemas.ANNOTATIONS, one per row.
     said: pa.Table
     keys: Sequence[str]
+    #: Of the captions there are to be, and of those that the scan looked for.
     variants: Sequence[str]
+    scanned: Sequence[str]
+    #: Columns that the user named.
     columns: Sequence[str]
 
     def __call__(self, table: pa.Table, facts: UnitFacts, prefix: str) -> tuple[pa.Table, UnitFacts]:
         """Return the rows and facts of a unit with these records."""
+        if self.variants != self.scanned:
+            table = _set(table, "captions", self._other_variants(table["captions"]))
+        if not len(self.rows):
+            return table, facts
         table = _put(table, "captions", self.rows, self._captions(table))
         table = _put(table, "meta", self.rows, self._meta(table))
         repaired = np.array(table["caption_repaired"].fill_null(False).to_numpy())
@@ -157,10 +169,15 @@ class _Join:
     def _captions(self, table: pa.Table) -> pa.Array:
         """Return the captions of the rows: the record's, where it has none for a variant the row's own."""
         own = table["captions"].take(pa.array(self.rows)).combine_chunks()
-        columns = [pc.coalesce(self._said_of(v), pc.list_element(own, n)) for n, v in enumerate(self.variants)]
-        count, rows = len(self.variants), len(self.rows)
-        flat = pa.concat_arrays(columns).take(pa.array(np.arange(count * rows).reshape(count, rows).T.ravel()))
-        return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * count, pa.int32()), flat)
+        return _lists([pc.coalesce(self._said_of(v), pc.list_element(own, n)) for n, v in enumerate(self.variants)])
+
+    def _other_variants(self, captions: pa.ChunkedArray) -> pa.Array:
+        """Return what the scan found, in the places of the variants that there are to be."""
+        own = captions.combine_chunks()
+        return _lists([
+            pc.list_element(own, self.scanned.index(name)) if name in self.scanned else pa.nulls(len(own), pa.string())
+            for name in self.variants
+        ])  # fmt: skip
 
     def _said_of(self, variant: str) -> pa.Array:
         """Return what the records have for a variant, as text or null."""
@@ -189,6 +206,13 @@ class _Join:
             return self.said["meta"].cast(pa.string()).combine_chunks()
         said = self.said["meta"].to_pylist()
         return pa.array([_merged(below, above) for below, above in zip(own, said, strict=True)], pa.string())
+
+
+def _lists(columns: Sequence[pa.Array]) -> pa.Array:
+    """Return one list per row with an element of each column."""
+    count, rows = len(columns), len(columns[0])
+    flat = pa.concat_arrays(columns).take(pa.array(np.arange(count * rows).reshape(count, rows).T.ravel()))
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1) * count, pa.int32()), flat)
 
 
 def _merged(below: str | None, above: str) -> str:

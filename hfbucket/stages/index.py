@@ -84,8 +84,8 @@ def index_of(found: Survey, *, copies: Path | None = None, on_event: OnEvent = i
     """
     config = found.config
     chosen = [_sampled(listing.units, config.sample_units) for listing in found.listings]
-    # Ids that annotations may give are only known when these are joined.
-    scanned_with = replace(config, id_column=None) if found.annotations else config
+    # What annotations give is joined later: no change of them costs a second look at an image.
+    scanned_with = replace(config, caption_column=found.named_columns, id_column=None) if found.annotations else config
     units = _indexed([unit for part in chosen for unit in part], scanned_with, copies, on_event)
     index = Index(
         sources=found.sources,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.config import Config
+from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.events import Event, Notice
 from hfbucket.errors import SourceError
 from hfbucket.io.index_files import Index
@@ -396,3 +396,23 @@ def test_img2dataset_output_builds_as_it_lies(shared_data: Path, tmp_path: Path,
     manifest = build([str(shared_data / "wds" / folder)], tmp_path / "out", config)
     assert manifest.summary["images_exported"] > 0
     assert not verify(tmp_path / "out").problems
+
+
+def test_one_caption_more_costs_no_second_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = put(tmp_path / "d", SIX | {"0.txt": b"own"})
+    looked(root)
+    monkeypatch.setattr("hfbucket.stages.index.scan_one", None)
+    for captions in (["a", "b"], ["a", "b", "c"]):
+        put(root, {"a.json": dumps([{"file_name": "1.jpg", "captions": captions}])})
+        index, found, _ = looked(root)
+        assert found.config.variants == (*(f"caption_{n}" for n in range(1, len(captions) + 1)), *DEFAULT_VARIANTS)
+        assert rows(index)["1.jpg"][0] == [*captions, None, None, None]
+        assert rows(index)["0.jpg"][0] == [None] * len(captions) + [None, None, "own"]
+
+
+def test_another_source_has_the_same_variants(tmp_path: Path) -> None:
+    first = put(tmp_path / "a", SIX | {"a.json": dumps([{"file_name": "1.jpg", "captions": ["x", "y"]}])})
+    second = put(tmp_path / "b", SIX | {"0.txt": b"own"})
+    got = rows(index_of(survey([f"a={first}", f"b={second}"], ONE)))
+    assert got["a/1.jpg"][0] == ["x", "y", None, None, None]
+    assert got["b/0.jpg"][0] == [None, None, None, None, "own"]

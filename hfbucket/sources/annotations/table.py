@@ -51,6 +51,20 @@ class Annotations:
     #: What could not be used, in words.
     problems: tuple[str, ...]
 
+    def rows(self, numbers: npt.NDArray[np.int64]) -> pa.Table:
+        """Return the rows with these numbers, in the order given; only the batches that hold them are touched."""
+        batches = self.table.to_batches()
+        starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+        order = np.argsort(numbers, kind="stable")
+        edges = np.searchsorted(numbers[order], starts)
+        pieces = [
+            batches[at].take(pa.array(numbers[order[edges[at] : edges[at + 1]]] - starts[at]))
+            for at in np.flatnonzero(np.diff(edges))
+        ]
+        back = np.empty(len(order), dtype=np.int64)
+        back[order] = np.arange(len(order))
+        return pa.Table.from_batches(pieces, self.table.schema).combine_chunks().take(pa.array(back))
+
 
 def read_annotations(urls: Sequence[str], fields: Fields, cache: Path) -> Annotations:
     """Return what these files say, read now or taken from the cache.
