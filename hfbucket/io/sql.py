@@ -239,7 +239,9 @@ def _refusal(answer: dict[str, Any], table: pa.Table) -> ConfigError:
     """Return the error of a statement. What DuckDB says may hold values of rows, which are not passed on."""
     if answer["error"] == "memory":
         return ConfigError(f"where cannot be evaluated: {_TOO_MUCH_MEMORY}")
-    if answer["error"] == "OutOfRangeException" or table.num_rows == 0:
+    if table.num_rows == 0:
         words = " ".join(answer["text"].partition("\n")[0].split())
         return ConfigError(f"where cannot be evaluated: {words[:300]}")
+    if answer["error"] == "OutOfRangeException":
+        return ConfigError("where cannot be evaluated: on some row a number in it becomes too large")
     return ConfigError(f"where cannot be evaluated on some row ({answer['error']})")
