@@ -19,7 +19,7 @@ _HOMES = {
     "Config": "hfbucket.config",
     "HfBucketError": "hfbucket.errors",
     "Manifest": "hfbucket.core.manifest.model",
-    "build": "hfbucket.stages.write.build",
+    "build": "hfbucket.stages.build",
     "extract": "hfbucket.stages.extract",
     "load_dataset": "hfbucket.load.api",
     "plan": "hfbucket.stages.report",
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from hfbucket.core.manifest.model import Manifest
     from hfbucket.errors import HfBucketError
     from hfbucket.load.api import load_dataset
+    from hfbucket.stages.build import build
     from hfbucket.stages.extract import extract
     from hfbucket.stages.pull.run import pull
     from hfbucket.stages.push.run import push
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from hfbucket.stages.report import plan
     from hfbucket.stages.verify.run import verify
     from hfbucket.stages.workspace.todo import todo
-    from hfbucket.stages.write.build import build
 
 
 def __getattr__(name: str) -> object:

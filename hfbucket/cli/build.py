@@ -11,7 +11,7 @@ from hfbucket.cli.options import SettingsCommand, config_options
 from hfbucket.cli.output import events, json_option, show
 from hfbucket.config import Config
 from hfbucket.core.manifest.model import Manifest
-from hfbucket.stages.write.build import build
+from hfbucket.stages.build import build
 
 _SETTINGS = tuple(f.name for f in fields(Config) if f.name not in ("batch_size", "sample_units"))
 

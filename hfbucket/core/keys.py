@@ -41,6 +41,11 @@ def shard_file(bucket_id: str, number: int) -> str:
     return f"buckets/{bucket_id}/shard-{number:05d}.tar"
 
 
+def shard_number(file: str) -> int:
+    """Return the number of a shard by its path, as `shard_file` gives it."""
+    return int(file.rpartition("/shard-")[2].removesuffix(".tar"))
+
+
 def part_file(table: str, number: int) -> str:
     """Return the path of one part of the `samples` or `ledger` table below the export."""
     return f"{table}/part-{number:05d}.parquet"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hfbucket.core.duplicates.words import OF_REMOVED, twin_ids
 from hfbucket.core.keys import MEMBERS
 from hfbucket.core.outcomes import OUTCOMES
 
@@ -98,7 +99,7 @@ def entomb(ledger: pa.Table, image_ids: pa.Array, keys: pa.Array) -> tuple[pa.Ta
     """Return ledger rows in which inputs are called removed, and the former outcomes of those.
 
     Of what is removed only the key stays, in the place of the image_id, and no detail: enough to know it again, too
-    little to find it.
+    little to find it. Its duplicates do not name it any more.
 
     Args:
         image_ids: of the inputs, each once.
@@ -108,7 +109,11 @@ def entomb(ledger: pa.Table, image_ids: pa.Array, keys: pa.Array) -> tuple[pa.Ta
     hit = pc.and_(at.is_valid(), pc.not_equal(ledger["outcome"], REMOVED))
     names = pc.if_else(hit, keys.take(at.combine_chunks()), ledger["image_id"])
     outcome = pc.if_else(hit, REMOVED, ledger["outcome"])
-    detail = pc.if_else(hit, pa.scalar(None, pa.string()), ledger["detail"])
+    of_removed = pc.and_(
+        pc.equal(ledger["outcome"], "duplicates_removed"), pc.is_in(twin_ids(ledger["detail"]), value_set=image_ids)
+    )
+    detail = pc.if_else(of_removed, OF_REMOVED, ledger["detail"])
+    detail = pc.if_else(hit, pa.scalar(None, pa.string()), detail)
     return pa.table([names, outcome, detail], schema=ledger.schema), ledger["outcome"].filter(hit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from hfbucket.core.plan.captions import Choice
 from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.rows import COLUMNS, Rows
+from hfbucket.core.plan.standing import Bools, Standing
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import ConfigError, SourceError
 from hfbucket.io import store
@@ -54,10 +56,18 @@ def read_protos(config: Config) -> Protos:
         raise ConfigError(f"{config.protos}: {error}") from None
 
 
-def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore, copies: Path | None = None) -> Plan:
+def make_plan(
+    index: Index,
+    config: Config,
+    *,
+    standing: Callable[[Rows], Standing] | None = None,
+    on_event: OnEvent = ignore,
+    copies: Path | None = None,
+) -> Plan:
     """Return what becomes of every row of an index.
 
     Args:
+        standing: returns what an export holds of the rows already: then the plan adds to it.
         copies: folder for copies of remote units that must be read whole: who writes their images needs them again.
 
     Raises:
@@ -75,22 +85,24 @@ def make_plan(index: Index, config: Config, *, on_event: OnEvent = ignore, copie
     rows = _read(index, config, choice, on_event)
     if config.duplicate_ids == "error":
         check_ids(index, rows.words)
-    left_out = filtered(index, config, rows.outcome == EXPORTED, on_event)
+    stands = None if standing is None else standing(rows)
+    looked_at = np.ones(index.rows, dtype=bool) if stands is None else ~stands.apart
+    left_out = filtered(index, config, (rows.outcome == EXPORTED) & looked_at, on_event)
     decided = plan_id(index, config, protos)
     if left_out.words:
         rows.outcome[left_out.by > 0] = CODE["filtered"]
         # What a function does, or a release of the SQL engine, may change while its name stays.
         decided = sha256_of([decided, left_out.sha256])[:16]
-    _check_captions(index, rows, config, choice)
+    _check_captions(index, rows, config, choice, looked_at)
     if config.dedupe == "none":
-        plan = plan_rows(rows, buckets, config, plan_id=decided)
+        plan = plan_rows(rows, buckets, config, plan_id=decided, standing=stands)
     else:
         look = partial(fingerprints, index, config=config, on_event=on_event, copies=copies)
-        plan = plan_rows(rows, buckets, config, fingerprints=look)
+        plan = plan_rows(rows, buckets, config, standing=stands, fingerprints=look)
         # An index knows nothing of pixels, and of bytes but their number: what was found decides, too.
         plan = replace(plan, plan_id=sha256_of([decided, plan.twins.sha256])[:16])
     plan = replace(plan, filtered=left_out)
-    if not np.any(plan.outcome == EXPORTED):
+    if stands is None and not np.any(plan.outcome == EXPORTED):
         _refuse_nothing(rows, plan, config, protos)
     return plan
 
@@ -140,8 +152,8 @@ def check_ids(index: Index, words: Words) -> None:
                       f"{remedy}, or keep the first of each with --duplicate-ids first")  # fmt: skip
 
 
-def _check_captions(index: Index, rows: Rows, config: Config, choice: Choice) -> None:
-    readable = rows.outcome == EXPORTED
+def _check_captions(index: Index, rows: Rows, config: Config, choice: Choice, looked_at: Bools) -> None:
+    readable = (rows.outcome == EXPORTED) & looked_at
     without = np.flatnonzero(readable & (rows.caption_index < 0))
     images = int(np.count_nonzero(readable))
     lacking = f"{len(without)} of {images} images have no caption"

@@ -1,7 +1,8 @@
 """Kills `remove` and `build --update` with SIGKILL at changes they make to the disk, and ends them.
 
-Run as a script: `kill_growth.py COMMAND FOLDER STEP OFFSET`. Prints how many places there were to kill at; fails where
-an export is left that is neither the old one, nor refused, nor the new one, or where a continued one differs.
+Run as a script: `kill_growth.py COMMAND FOLDER KILLS SHARE`. Kills at so many places, spread evenly, the first of them
+SHARE thousandths of the way to the second. Prints how many changes there were; fails where an export is left that is
+neither the old one, nor refused, nor the new one, or where a continued one differs.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def change(command: str, photos: Path, export: Path) -> None:
 
 def main() -> None:
     """Kill and finish, everywhere."""
-    command, folder, step, offset = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    command, folder, kills, share = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     counter, made, photos = folder / "count", folder / "made", draw_folder(folder / "photos", 20)
     assert in_child(lambda: hfbucket.build(str(photos), made, CONFIG), 0, counter) == 0
     draw_folder(photos, 9, start=20)
@@ -46,7 +47,9 @@ def main() -> None:
         assert in_child(partial(change, command, photos, folder / name), 0, counter) == 0
     old, new, places = tree(made), tree(folder / "whole"), int(counter.read_text())
     export = folder / "killed"
-    for place in range(1 + offset, places + 1, step):
+    check(folder / "whole")
+    for kill in range(kills):
+        place = 1 + (1000 * kill + share) * places // (1000 * kills)
         copy(made, export)
         assert in_child(lambda: change(command, photos, export), place, counter) == signal.SIGKILL, place
         if (folder / "killed.work/journal.json").exists():
@@ -56,7 +59,6 @@ def main() -> None:
             assert tree(export) in (old, new), place
         assert in_child(lambda: change(command, photos, export), 0, counter) == 0, place
         assert tree(export) == new, place
-        assert in_child(lambda: check(export), 0, counter) == 0, place
         shutil.rmtree(export)
         shutil.rmtree(folder / "killed.work")
     sys.stdout.write(f"{places}\n")

@@ -202,16 +202,10 @@ def test_contact_sheets_show_what_stays(export: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL and fork")
 def test_killed_at_its_changes_of_the_disk(tmp_path: Path) -> None:
-    step, offset = 9, random.randrange(9)  # each run other places
-    command = [
-        sys.executable,
-        str(ROOT / "tests/stages/kill_growth.py"),
-        "remove",
-        str(tmp_path),
-        str(step),
-        str(offset),
-    ]
+    share = random.randrange(1000)  # each run other places
+    script = str(ROOT / "tests/stages/kill_growth.py")
+    command = [sys.executable, script, "remove", str(tmp_path), "6", str(share)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"offset {offset}: {done.stderr}"
+    assert done.returncode == 0, f"share {share}: {done.stderr}"
     assert int(done.stdout) > (40 if sys.version_info >= (3, 11) else 15)

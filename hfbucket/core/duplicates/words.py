@@ -18,6 +18,9 @@ SAME_BYTES: Final = "bytes"
 SAME_PIXELS: Final = "pixels"
 NEAR: Final = "near"
 
+OF_REMOVED: Final = "like an image that was removed"
+"""What the ledger says where the twin was taken out of the export since."""
+
 
 def details(twin_ids: pa.Array, distance: npt.NDArray[np.int8], dedupe: str) -> pa.Array:
     """Return the ledger's words: `same bytes as ID`, `same pixels as ID`, or `near ID, distance 3`.
@@ -30,6 +33,12 @@ def details(twin_ids: pa.Array, distance: npt.NDArray[np.int8], dedupe: str) -> 
     bits = pc.cast(pa.array(distance), pa.string())
     near = pc.binary_join_element_wise(pc.binary_join_element_wise("near ", twin_ids, ""), bits, ", distance ")
     return pc.if_else(pa.array(distance == EQUAL), same, near)
+
+
+def twin_ids(details: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the image_ids that the ledger's words of duplicates name; other words give other texts, no image_ids."""
+    same = pc.replace_substring_regex(details, f"^same ({SAME_BYTES}|{SAME_PIXELS}) as ", "")
+    return pc.replace_substring_regex(same, "(?s)^near (.*), distance [0-9]+$", r"\1")
 
 
 def counted(twins: Twins, removed: int, dedupe: str, near_threshold: int) -> dict[str, Any]:

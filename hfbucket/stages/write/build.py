@@ -23,7 +23,7 @@ from hfbucket.stages.plan import make_plan
 from hfbucket.stages.write.finish import Built, finish
 from hfbucket.stages.write.inputs import Inputs, read_inputs
 from hfbucket.stages.write.pending import announce, check_plan, check_written, receipt_of, write_pending
-from hfbucket.stages.write.places import check_settings, clear, retire, written_folders
+from hfbucket.stages.write.places import check_laid_out_at_once, check_settings, clear, retire, written_folders
 from hfbucket.stages.write.tasks import Job, ShardTask, make_job, write_tasks
 from hfbucket.stages.write.work import Work, clear_errors, only_one
 
@@ -35,7 +35,7 @@ def build(
     *,
     on_event: OnEvent = ignore,
 ) -> Manifest:
-    """Write an export, or go on with one, and return its manifest.
+    """Write an export, or go on with one, and return its manifest; what an update would add to, see `stages.build`.
 
     Args:
         sources: `PATH` or `name=PATH`, in order; one alone may be given as text.
@@ -52,6 +52,7 @@ def build(
     config = config or Config()
     inputs = read_inputs(sources, output, config, on_event=on_event)
     export, work, config = inputs.export, inputs.work, inputs.config
+    check_laid_out_at_once(export, overwrite=config.overwrite)
     plan = make_plan(inputs.index, config, on_event=on_event, copies=work.copies)
     check_plan(inputs.index, plan, config)
     with clear_errors(), only_one(work):

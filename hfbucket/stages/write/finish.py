@@ -142,12 +142,12 @@ def _manifest(built: Built, summary: dict[str, int], samples: tuple[SampleTable,
         generator=Generator(name=GENERATOR, version=__version__, **versions()),
         captions=captions,
         caption_sources=sources,
-        sources=_sources(built.index),
+        sources=source_entries(built.index),
         buckets=_buckets(built.plan, built.receipts),
         samples=samples,
         statistics={
             **totals.statistics.to_dict(),
-            "conversions": _conversions(built.receipts),
+            "conversions": conversions_of(built.receipts),
             **_duplicates(built, summary),
         },
         summary=summary,
@@ -155,7 +155,7 @@ def _manifest(built: Built, summary: dict[str, int], samples: tuple[SampleTable,
     )
 
 
-def _conversions(receipts: Sequence[Receipt]) -> dict[str, int]:
+def conversions_of(receipts: Sequence[Receipt]) -> dict[str, int]:
     """Return how many images decoding did each of its conversions to."""
     counts = sum((Counter(receipt.notes) for receipt in receipts), Counter())
     return {name: counts[name] for name in CONVERSIONS}
@@ -189,7 +189,8 @@ def _buckets(plan: Plan, receipts: Sequence[Receipt]) -> dict[str, BucketEntry]:
     }
 
 
-def _sources(index: Index) -> tuple[SourceEntry, ...]:
+def source_entries(index: Index) -> tuple[SourceEntry, ...]:
+    """Return what the manifest says of every source."""
     entries = []
     for number, spec in enumerate(index.sources):
         units = [indexed for indexed in index.units if indexed.unit.source == number]

@@ -91,12 +91,17 @@ def write_ledger(
     Args:
         dedupe: the setting that duplicates were looked for with.
     """
+    rows = (table for _, table in ledger_rows(index, plan, rejected, dedupe))
+    return write_parts(export, "ledger", LEDGER, rows)
+
+
+def ledger_rows(index: Index, plan: Plan, rejected: Iterable[Rejected], dedupe: str) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the ledger's rows of every input, piece by piece, each with the position of its first one."""
     twins = TwinDetails(index, plan.twins, dedupe)
     later = {entry.image_id: entry for entry in rejected}
     later_ids = pa.array(list(later), pa.string())
-    pieces = index.groups("image_id", "detail", "width", "height")
-    rows = (_ledger_rows(piece, start, plan, twins, later, later_ids) for start, piece in pieces)
-    return write_parts(export, "ledger", LEDGER, rows)
+    for start, piece in index.groups("image_id", "detail", "width", "height"):
+        yield start, _ledger_rows(piece, start, plan, twins, later, later_ids)
 
 
 def _ledger_rows(

@@ -21,6 +21,9 @@ from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.store import is_local, local_path, split_glob
 from hfbucket.stages.write.work import Work
 
+UPDATE = "update"
+"""How the entries of a manifest's history begin that tell of an update."""
+
 _FOLDERS = ("buckets", "samples", "ledger", "assets")
 
 
@@ -61,6 +64,27 @@ def check_settings(export: Path, work: Work, settings: Mapping[str, Any], *, ove
             "or --overwrite to start anew"
         )
     return bool(changes)
+
+
+def check_laid_out_at_once(export: Path, *, overwrite: bool) -> None:
+    """Refuse to build anew what came about in several steps: it would come out another, with what was removed.
+
+    Raises:
+        PlanMismatchError: says how to go on.
+    """
+    if overwrite or not (export / MANIFEST).exists():
+        return
+    manifest = read_manifest(export)
+    steps = []
+    if count := sum(entry.what.startswith(UPDATE) for entry in manifest.history):
+        steps.append(f"has grown by {count} update{'s' if count > 1 else ''}")
+    if count := manifest.summary.get("removed", 0):
+        steps.append(f"had {count:,} images removed")
+    if steps:
+        raise PlanMismatchError(
+            f"{export} {' and '.join(steps)}: give --update to add what is new and keep it so, or --overwrite to build "
+            "it anew from the sources, with every image they have"
+        )
 
 
 def _settings_there(export: Path, work: Work) -> Mapping[str, Any] | None:
