@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,10 @@ def make_photos(photos: Path | None, folder: Path, images: int, *, min_pixels: i
     captions = [json.dumps({"file_name": f"{number:06d}.jpg", "text": f"photo {number}"}) for number in range(images)]
     (folder / "metadata.jsonl").write_text("\n".join(captions))
     originals = sorted(photos.rglob("*.[jJ][pP]*[gG]")) if photos else []
-    encoded = [path.read_bytes() for path in originals[:images]] or scikit_photos()
-    large = [data for data in encoded if pixels_of(data) >= min_pixels]
+    encoded = (path.read_bytes() for path in originals) if originals else iter(scikit_photos())
+    large = list(islice((data for data in encoded if pixels_of(data) >= min_pixels), images))
+    if not large:
+        raise SystemExit(f"no photo of {photos} has {min_pixels} pixels")
     for number in range(images):
         (folder / f"{number:06d}.jpg").write_bytes(large[number % len(large)])
 
