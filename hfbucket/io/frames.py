@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class FrameFilter:
     def __init__(self, name: str) -> None:
         self.name = name
         module_name, _, function_name = name.partition(":")
-        with _current_directory_first():
+        with _at_home():
             try:
                 found: Any = importlib.import_module(module_name)
                 for part in function_name.split("."):
@@ -54,7 +54,7 @@ class FrameFilter:
         """
         frame = _frame(table)
         index = frame.index
-        with _current_directory_first():
+        with _at_home():
             try:
                 kept = self._function(frame)
             except Exception as error:
@@ -95,11 +95,13 @@ def _said(error: Exception) -> str:
 
 
 @contextmanager
-def _current_directory_first() -> Iterator[None]:
+def _at_home() -> Iterator[None]:
+    """Let a user's code import what lies beside it, and print where it is in nobody's way: stdout is for data."""
     here = os.getcwd()
     sys.path.insert(0, here)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         if here in sys.path:
             sys.path.remove(here)

@@ -69,7 +69,13 @@ def filtered(index: Index, config: Config, eligible: Bools, on_event: OnEvent) -
 def _where(index: Index, expression: str, columns: Columns, on_event: OnEvent) -> Bools:
     """Return where a condition is true, bool[rows]."""
     keep = np.zeros(index.rows, dtype=np.bool_)
-    with Where(expression, columns, lambda names: (piece for _, piece in _pieces(index, names))) as where:
+
+    def tables(names: Sequence[str]) -> Iterator[pa.Table]:
+        for start, piece in _pieces(index, names):
+            yield piece
+            on_event(Progress(stage="metadata", done=start + piece.num_rows, total=index.rows, unit="images"))
+
+    with Where(expression, columns, tables) as where:
         for note in where.notes:
             on_event(Notice(level="warning", text=note))
         for start, piece in _pieces(index, where.needs):

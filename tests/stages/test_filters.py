@@ -110,10 +110,12 @@ def test_captions_are_those_that_the_index_serves(index: Index) -> None:
 
 
 def test_a_function_sees_documented_columns_in_batches_of_one_size(
-    tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a function sees does not follow from how the index is cut, even where it looks at a batch as a whole."""
-    name = module("seen = []\ndef keep(df):\n    seen.append(df)\n    return df['width'] >= df['width'].mean()")
+    name = module(
+        "seen = []\ndef keep(df):\n    print('!')\n    seen.append(df)\n    return df['width'] >= df['width'].mean()"
+    )
     monkeypatch.setattr(filters, "BATCH_IMAGES", 3)
     rows = [row(f"{number}", 600 + number) for number in range(11)]
     rows[2] |= {"outcome": "source_errors", "width": None}
@@ -131,6 +133,7 @@ def test_a_function_sees_documented_columns_in_batches_of_one_size(
         "caption_caption": "string", "caption_text": "string", "caption_sidecar": "string",
         "caption_original": "string", "caption_chars": "Int64", "meta": "string",
     }  # fmt: skip
+    assert capsys.readouterr() == ("", "!\n" * 8)
     assert frames[4]["source"].tolist() == ["part0"] * 3
 
 
