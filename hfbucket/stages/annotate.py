@@ -85,7 +85,7 @@ def _told(attached: Attached, matches: Matches, index: Index, config: Config, on
         SourceError: not at all, and the file was named.
     """
     names = attached.annotations.table["name"]
-    where = " and ".join(attached.annotations.names)
+    where = attached.annotations.name
     count = int(np.count_nonzero(matches.record_of_image >= 0))
     if not count and config.sample_units is None:
         images = index.take(np.arange(min(index.rows, 1), dtype=np.int64), ("image_id",))["image_id"].to_pylist()

@@ -11,11 +11,10 @@ from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.units import SourceSpec, UnitFacts
 from hfbucket.errors import SourceError
-from hfbucket.io import store
 from hfbucket.sources import SOURCES, Listing
 from hfbucket.sources.annotations.fields import Fields
 from hfbucket.sources.annotations.files import name_of
-from hfbucket.sources.annotations.find import find
+from hfbucket.sources.annotations.find import find, named_files
 from hfbucket.sources.annotations.table import Annotations, read_annotations
 from hfbucket.sources.detect import resolve
 from hfbucket.sources.rows import extension_of
@@ -114,7 +113,7 @@ def _annotation_files(
 ) -> list[tuple[int | None, list[str]]]:
     """Return (source, its annotation files): those that were named for all sources, or what lies in each."""
     if config.annotations:
-        return [(None, [store.absolute(path) for path in config.annotations])]
+        return [(None, [url for path in config.annotations for url in named_files(path)])]
     found: list[tuple[int | None, list[str]]] = []
     for number, (spec, listing) in enumerate(zip(specs, listings, strict=True)):
         url = find(listing.beside, spec.name, config.caption_column)

@@ -416,3 +416,14 @@ def test_another_source_has_the_same_variants(tmp_path: Path) -> None:
     got = rows(index_of(survey([f"a={first}", f"b={second}"], ONE)))
     assert got["a/1.jpg"][0] == ["x", "y", None, None, None]
     assert got["b/0.jpg"][0] == [None, None, None, None, "own"]
+
+
+def test_annotations_may_be_a_folder_or_a_glob(tmp_path: Path) -> None:
+    root = put(tmp_path / "d", SIX)
+    named = put(tmp_path / "a", {f"{n}.json": dumps([RECORDS[n]]) for n in range(6)} | {"notes.md": b""})
+    for path in (named, f"{named}/[0-9].json"):
+        index, _, told = looked(root, Config(workers=0, annotations=(path,)))
+        assert rows(index)["4.jpg"] == (["cat 4", None, None], {"score": 4})
+        assert "6 files like 0.json: annotations of 6 of 6 images" in told
+    with pytest.raises(SourceError, match=r"no file is there that may be annotations \(json, "):
+        looked(root, Config(workers=0, annotations=(f"{named}/*.csv",)))

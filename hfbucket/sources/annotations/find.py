@@ -31,6 +31,30 @@ def find(urls: Sequence[str], source: str, columns: Sequence[str]) -> str | None
     return found[0] if found else None
 
 
+def named_files(path: str) -> list[str]:
+    """Return the urls of an annotation file, of those in a folder, or of what a glob matches; in order.
+
+    Raises:
+        SourceError: there is none.
+    """
+    url = store.absolute(path)
+    try:
+        kind = store.kind_of(url)
+        root, pattern = store.split_glob(url)
+        if kind == "folder":
+            names = [file.path for file in store.walk(url) if file.kind == "file"]
+            urls = [store.join(url, name) for name in names if name.rpartition(b".")[2].decode("latin-1") in EXTENSIONS]
+        elif kind == "nothing" and pattern is not None:
+            urls = [store.join(root, name) for name in store.glob(root, pattern)]
+        else:
+            return [url]
+    except OSError as error:
+        raise SourceError(f"--annotations {path}: cannot be looked at: {error}") from error
+    if not urls:
+        raise SourceError(f"--annotations {path}: no file is there that may be annotations ({', '.join(EXTENSIONS)})")
+    return urls
+
+
 def above_source(url: str) -> str | None:
     """Return the one annotation file that lies in the folder above a source on this machine; None where none does."""
     root = store.split_glob(url)[0]

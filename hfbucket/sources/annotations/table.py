@@ -31,6 +31,7 @@ MOST_CAPTIONS: Final = 64
 """Captions of one image."""
 
 _VERSION: Final = 1
+_SHOWN: Final = 4
 _FACTS: Final = b"hfbucket.annotations"
 _BATCH_ROWS: Final = 65_536
 _RAW: Final = pa.schema([ANNOTATIONS.field(name).with_nullable(True) for name in ANNOTATIONS.names])
@@ -50,6 +51,11 @@ class Annotations:
     keys: tuple[tuple[str, ...], ...]
     #: What could not be used, in words.
     problems: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The files' names, for people."""
+        return " and ".join(self.names) if len(self.names) < _SHOWN else f"{len(self.names)} files like {self.names[0]}"
 
     def rows(self, numbers: npt.NDArray[np.int64]) -> pa.Table:
         """Return the rows with these numbers, in the order given; only the batches that hold them are touched."""
