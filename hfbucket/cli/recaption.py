@@ -42,6 +42,9 @@ def _text(report: Recaptioned, name: str) -> str:
         lines.append(f"{number(report.dropped)} {plural('image', report.dropped)} without a caption {would} dropped")
     elif report.lost:
         lines.append(f"{number(report.lost)} {plural('image', report.lost)} {would} left with an empty caption")
+    if report.waiting:
+        images = f"{number(report.waiting)} {plural('image', report.waiting)}"
+        lines.append(f"{images} left out before for want of a caption could have one: a build takes them in")
     if report.dry_run:
         return "\n".join([*lines, "Nothing was written: this was a dry run."])
     if report.unchanged:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,13 +27,11 @@ from hfbucket.io.tables import read_groups, table_writer
 from hfbucket.schemas import LEDGER, SAMPLES
 from hfbucket.stages.change.apply import OpenExport, check_changeable, local_folder, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change, with_shards
-from hfbucket.stages.change.reselect import SETTINGS, Found, Selection, reselected_shards, selection_of
+from hfbucket.stages.change.reselect import NO_CAPTION, SETTINGS, Found, Selection, reselected_shards, selection_of
 from hfbucket.stages.change.shards import CHANGED, REWRITTEN, ShardChange, moved, rewrite_shards
 from hfbucket.stages.write.fold import Totals, write_parts
 
 __all__ = ["SETTINGS", "Recaptioned", "recaption"]
-
-_NO_CAPTION: Final = "skipped_no_caption"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +50,8 @@ class Recaptioned:
     #: Images whose caption is gone: they stay with an empty one, or are dropped.
     lost: int
     dropped: int
+    #: Inputs that were left out for want of a caption and have one now: only a build takes them in.
+    waiting: int
     #: Images by the variant that is selected.
     selected: Mapping[str, int]
     #: The export was what it would become.
@@ -103,7 +102,7 @@ def recaption(
             found = Found()
             for _ in reselected_shards(folder, manifest, selection, found, on_event):
                 pass
-            return _report(folder, manifest, found, dry_run=True)
+            return _report(folder, manifest, selection, found, dry_run=True)
     with open_export_for_change(export, command="recaption", output=output, on_event=on_event) as opened:
         templates = read_templates(config) if config.template is not None else None
         check_templates(opened, templates)
@@ -111,7 +110,7 @@ def recaption(
             return _apply(opened, selection, config.workers, templates, on_event)
 
 
-def _report(folder: Path, manifest: Manifest, found: Found, *, dry_run: bool, unchanged: bool = False) -> Recaptioned:
+def _report(folder: Path, manifest: Manifest, selection: Selection, found: Found, *, dry_run: bool) -> Recaptioned:
     sizes = {shard.file: shard.bytes or 0 for entry in manifest.buckets.values() for shard in entry.shards}
     written = [file for file, count in found.changes.items() if count]
     return Recaptioned(
@@ -123,8 +122,9 @@ def _report(folder: Path, manifest: Manifest, found: Found, *, dry_run: bool, un
         shards_gone=len(found.changes) - len(written),
         lost=found.lost,
         dropped=len(found.dropped),
+        waiting=selection.waiting(folder),
         selected=dict(found.selected.most_common()),
-        unchanged=unchanged,
+        unchanged=False,
         dry_run=dry_run,
     )
 
@@ -145,7 +145,7 @@ def _apply(
                 changes.append(ShardChange(shard=shard, count=len(table), row_group=number))
     if len(found.dropped) == sum(entry.count for entry in old.buckets.values()):
         raise ChangeError("no image would have a caption: nothing would be left of the export")
-    report = _report(opened.target, old, found, dry_run=False)
+    report = replace(_report(opened.folder, old, selection, found, dry_run=False), folder=str(opened.target))
     written = rewrite_shards(opened, changes, rows=rows, workers=workers, on_event=on_event)
     totals = Totals()
     samples = write_parts(opened.new, "samples", SAMPLES, _rows(opened, rows, written, totals))
@@ -190,7 +190,7 @@ def _ledger(opened: OpenExport, dropped: list[str]) -> tuple[str, ...]:
             for group in read_groups(part, LEDGER.names):
                 hit = pc.is_in(group["image_id"], value_set=gone)
                 exported = pc.equal(group["outcome"], OUTCOMES[EXPORTED])
-                outcome = pc.if_else(pc.and_(hit, exported), _NO_CAPTION, group["outcome"])
+                outcome = pc.if_else(pc.and_(hit, exported), NO_CAPTION, group["outcome"])
                 yield pa.table([group["image_id"], outcome, group["detail"]], schema=LEDGER)
 
     return tuple(table.file for table in write_parts(opened.new, "ledger", LEDGER, tables())) if parts else ()
@@ -206,7 +206,7 @@ def _changed(old: Manifest, written: Mapping[str, Shard], found: Found) -> Manif
     }  # fmt: skip
     if not found.dropped:
         return replace(old, buckets=buckets)
-    moved = {OUTCOMES[EXPORTED]: -len(found.dropped), _NO_CAPTION: len(found.dropped)}
+    moved = {OUTCOMES[EXPORTED]: -len(found.dropped), NO_CAPTION: len(found.dropped)}
     summary = {name: count + moved.get(name, 0) for name, count in old.summary.items()}
     statistics = {**old.statistics}
     if "conversions" in statistics:

@@ -197,7 +197,9 @@ def test_a_source_that_changed_or_went_is_told(tmp_path: Path, monkeypatch: pyte
     os.utime(folder / "0001.jpg", ns=(1, 1))
     os.utime(archive, ns=(1, 1))
     for index in indexes:
-        with pytest.raises(BuildError, match=r"(photos|a.tar): changed after it was scanned; .*run the same command again"):
+        with pytest.raises(
+            BuildError, match=r"(photos|a.tar): changed after it was scanned; .*run the same command again"
+        ):
             make_plan(index, config())
     (folder / "0001.jpg").unlink()
     with pytest.raises(BuildError, match="no such file"):

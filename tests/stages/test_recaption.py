@@ -240,6 +240,34 @@ def test_dropped_images_as_a_build_leaves_them_out(tmp_path: Path, workspace: Pa
     assert got == expected
 
 
+def test_images_that_were_left_out_and_have_a_caption_now(photos: Path, workspace: Path, tmp_path: Path) -> None:
+    for number in (0, 2, 6):
+        (photos / f"{number:04d}.txt").unlink()
+    build(str(photos), tmp_path / "export", config())
+    report = recaption(tmp_path / "export", chosen(captions=str(workspace), priority="long,original"))
+    assert report.waiting == 2  # of the third image there is none
+    short = chosen(captions=str(workspace), priority="original,short", min_caption_chars=6)
+    assert recaption(tmp_path / "export", short, dry_run=True).waiting == 0
+    assert recaption(tmp_path / "export", chosen(priority="original")).waiting == 0
+
+
+def test_shards_in_several_row_groups_and_parts(
+    photos: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hfbucket.stages.write.fold._GROUP_ROWS", 2)
+    monkeypatch.setattr("hfbucket.stages.write.fold._GROUPS_PER_PART", 2)
+    (tmp_path / "other").mkdir()
+    selection: dict[str, Any] = {"captions": str(workspace), "priority": "short,long,original"}
+    build(str(photos), tmp_path / "export", config())
+    build(str(photos), tmp_path / "other/export", config(**selection))
+    recaption(tmp_path / "export", chosen(**selection))
+    assert len(read_manifest(tmp_path / "export").samples) == 4
+    assert whole(tmp_path / "export") == whole(tmp_path / "other/export")
+    recaption(tmp_path / "export", chosen(captions=str(workspace), priority="short"), drop_missing=True)
+    assert len(read_manifest(tmp_path / "export").samples) == 1
+    assert not verify(tmp_path / "export").problems
+
+
 def test_a_new_export_beside_the_old_one(photos: Path, workspace: Path, tmp_path: Path) -> None:
     export, new = tmp_path / "export", tmp_path / "new"
     write_captions(workspace, "one", {"0000.jpg": "the first"})

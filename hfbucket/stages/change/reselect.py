@@ -19,9 +19,9 @@ from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.events import OnEvent, Progress
 from hfbucket.core.manifest.model import Manifest, Shard
 from hfbucket.core.manifest.settings import settings_of
-from hfbucket.core.plan.captions import Choice, choice_of, own_variants
+from hfbucket.core.plan.captions import Choice, characters_of, choice_of, own_variants
 from hfbucket.core.plan.reselect import own_lists, own_stored, reselected
-from hfbucket.core.plan.variants import Merge, merge_of, merged, merged_sources
+from hfbucket.core.plan.variants import TEXTS, Merge, merge_of, merged, merged_sources
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import ChangeError
 from hfbucket.io.export_files import viewed
@@ -31,9 +31,11 @@ from hfbucket.schemas import SAMPLES
 from hfbucket.stages.captions import with_priority
 from hfbucket.stages.change.shards import CHANGED, REWRITTEN
 
-__all__ = ["SETTINGS", "Found", "Selection", "reselected_shards", "selection_of"]
+__all__ = ["NO_CAPTION", "SETTINGS", "Found", "Selection", "reselected_shards", "selection_of"]
 
 Bools = npt.NDArray[np.bool_]
+
+NO_CAPTION: Final = "skipped_no_caption"
 
 SETTINGS: Final = ("priority", "select", "weights", "caption_seed", "min_caption_chars")
 """The content settings of a selection; the others stay those that the export was built with."""
@@ -60,6 +62,18 @@ class Selection:
         own = pa.chunked_array([own_lists(samples["captions"], self.own)])
         captions = merged(own, texts, self.merge)
         return reselected(samples, captions, merged_sources(ids, len(samples), self.merge), self.choice)
+
+    def waiting(self, folder: Path) -> int:
+        """Return how many images that were left out for want of a caption have one by this selection."""
+        count = 0
+        for part in sorted((folder / "ledger").glob("part-*.parquet")) if self.workspace is not None else ():
+            for group in read_groups(part, ["image_id", "outcome"]):
+                ids = group["image_id"].filter(pc.equal(group["outcome"], NO_CAPTION))
+                texts = self.workspace.captions_of(ids, self.variants)["captions"] if self.workspace else None
+                captions = merged(pa.chunked_array([pa.nulls(len(ids), TEXTS)]), texts, self.merge)
+                there = characters_of(pa.chunked_array([captions]), len(self.choice.priority), self.choice.min_chars)
+                count += int(np.count_nonzero(there.any(axis=1)))
+        return count
 
 
 @contextmanager

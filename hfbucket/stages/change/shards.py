@@ -36,6 +36,8 @@ PLACES: Final = pa.schema([SAMPLES.field(f"{member}_{what}") for member in MEMBE
 """Where the members of a sample lie, in bytes."""
 
 _ROWS_AT_ONCE: Final = 512
+_IN_PROCESS_BYTES: Final = 256_000_000
+"""Below this, starting processes takes longer than the work."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,13 +91,14 @@ def rewrite_shards(
     tasks = [_Task(change=change, rows=None if rows is None else str(rows), **places) for change in ordered]
     for folder in {Path(opened.new, change.shard.file).parent for change in changes}:
         folder.mkdir(parents=True, exist_ok=True)
+    total_bytes = sum(change.shard.bytes or 0 for change in changes)
     run_rounds(
         _rewrite,
         tasks,
         [change.count for change in ordered],
         name=lambda task: task.change.shard.file,
         stage=opened.command,
-        workers=worker_count(workers),
+        workers=worker_count(workers) if total_bytes > _IN_PROCESS_BYTES else 0,
         on_event=on_event,
         remedy="the export is as it was",
     )

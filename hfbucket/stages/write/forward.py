@@ -10,8 +10,11 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from hfbucket.core.events import Notice, OnEvent, ignore
+from hfbucket.core.keys import MANIFEST
+from hfbucket.errors import ChangeError
 from hfbucket.io.atomic import remove_temporaries, replacing, sync_folder
 from hfbucket.io.journal import Journal, read_journal
+from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import receipt_file
 from hfbucket.stages.write.work import Work, only_one, work_of
 
@@ -40,6 +43,9 @@ def settle(export: Path, work: Work, *, on_event: OnEvent = ignore) -> None:
     """Bring an interrupted change of an export to its end, or forget it if it did not count yet.
 
     Call it while `work` is held.
+
+    Raises:
+        ChangeError: files that the change needs are gone.
     """
     journal = read_journal(work.journal)
     remove_temporaries(work.folder)
@@ -49,7 +55,27 @@ def settle(export: Path, work: Work, *, on_event: OnEvent = ignore) -> None:
     text = f"an interrupted {journal.command} of {export} is brought to its end first: export {journal.export_id}"
     on_event(Notice(level="info", text=text))
     remove_temporaries(*{(export / file).parent for file in journal.files})
+    _check_there(export, work, journal)
     roll_forward(export, work, journal)
+
+
+def _check_there(export: Path, work: Work, journal: Journal) -> None:
+    """Check that every file of the new export stands where it belongs, or waits to be put there."""
+    new = new_files(work)
+    place = new if (new / MANIFEST).exists() else export
+    manifest = read_manifest(place)
+    named = [*(shard for entry in manifest.buckets.values() for shard in entry.shards), *manifest.small_files]
+    gone = [file.file for file in named if _size(new / file.file, export / file.file) != file.bytes]
+    if manifest.export_id != journal.export_id or gone:
+        raise ChangeError(
+            f"{export}: {gone[0] if gone else 'the new manifest'} is gone from {work.change} since a {journal.command} "
+            "was interrupted; bring it back, or delete the export with its work folder and fetch or build it again"
+        )
+
+
+def _size(*places: Path) -> int:
+    """Return the size in bytes of the first of these files that is there, -1 where none is."""
+    return next((place.stat().st_size for place in places if place.exists()), -1)
 
 
 def roll_forward(export: Path, work: Work, journal: Journal) -> None:
@@ -59,9 +85,11 @@ def roll_forward(export: Path, work: Work, journal: Journal) -> None:
     """
     new = new_files(work)
     work.finished.unlink(missing_ok=True)
-    for file in (*journal.files, *journal.deletions):
-        if file.endswith(".tar"):
-            receipt_file(work.receipts, file).unlink(missing_ok=True)
+    receipts = [receipt_file(work.receipts, f) for f in (*journal.files, *journal.deletions) if f.endswith(".tar")]
+    for path in receipts:
+        path.unlink(missing_ok=True)
+    for folder in sorted({path.parent for path in receipts if path.parent.exists()}):
+        sync_folder(folder)
     for file in journal.files[:-1]:
         _move(new / file, export / file)
     for file in journal.deletions:

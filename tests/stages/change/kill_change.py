@@ -34,7 +34,10 @@ def change(export: Path) -> None:
         for file in files:
             (opened.new / file).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(opened.new / file, b"new")
-        manifest = seal(replace(opened.manifest, settings={"changed": True}))
+        entry = opened.manifest.buckets["p1024x1024"]
+        entry = replace(entry, shards=(replace(entry.shards[0], bytes=3),))
+        buckets = {**opened.manifest.buckets, "p1024x1024": entry}
+        manifest = seal(replace(opened.manifest, settings={"changed": True}, buckets=buckets))
         commit_change(opened, files=files, deletions=(f"{BUCKET}/shard-00001.tar", "not/there"), manifest=manifest)
 
 

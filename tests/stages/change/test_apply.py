@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ import pytest
 import hfbucket
 from hfbucket.core.card.words import Words
 from hfbucket.core.events import Event, Notice
+from hfbucket.core.manifest.plain import seal
 from hfbucket.errors import BuildError, ChangeError, FormatError
 from hfbucket.io.journal import Journal, write_journal
 from hfbucket.io.locks import locked
+from hfbucket.io.manifest_file import read_manifest, write_manifest
 from hfbucket.stages.card import update_card
 from hfbucket.stages.change.apply import open_export_for_change
 from hfbucket.stages.verify.card import check_card
@@ -51,8 +54,14 @@ def half(export: Path) -> Path:
     """An export whose change counts already, and is not done."""
     work = export.with_name("export.work")
     (work / "change/export").mkdir(parents=True)
-    (work / "change/export/manifest.json").write_bytes((export / "manifest.json").read_bytes())
-    journal = Journal(command="recaption", export_id="0123", files=("manifest.json",), deletions=("README.md",))
+    manifest = seal(replace(read_manifest(export), settings={"changed": True}))
+    write_manifest(work / "change/export", manifest)
+    journal = Journal(
+        command="recaption",
+        export_id=manifest.export_id or "",
+        files=("manifest.json",),
+        deletions=("README.md",),
+    )
     write_journal(work / "journal.json", journal)
     return export
 
@@ -96,7 +105,7 @@ def test_the_next_change_ends_it(half: Path) -> None:
     with open_export_for_change(half, command="remove", on_event=told.append):
         assert not (half / "README.md").exists()
     assert [event.text for event in told if isinstance(event, Notice)] == [
-        f"an interrupted recaption of {half} is brought to its end first: export 0123"
+        f"an interrupted recaption of {half} is brought to its end first: export {read_manifest(half).export_id}"
     ]
     assert [path.name for path in half.with_name("export.work").iterdir()] == ["lock"]
 
@@ -106,6 +115,14 @@ def test_a_build_ends_it(half: Path, tmp_path: Path) -> None:
     with pytest.raises(hfbucket.HfBucketError, match="was built with other settings"):
         build([str(tmp_path / "photos")], half)
     assert not (half / "README.md").exists()
+
+
+def test_what_the_change_needs_is_gone(half: Path) -> None:
+    work = half.with_name("export.work")
+    (work / "change/export/manifest.json").unlink()
+    with pytest.raises(ChangeError, match=r"the new manifest is gone from .*export\.work/change"):
+        change(half)
+    assert (work / "journal.json").exists()
 
 
 def test_a_journal_of_others_is_refused(half: Path) -> None:
