@@ -131,7 +131,7 @@ class Config:
     format: Literal["bucketed_shards_v2", "bucketed_shards_v1"] = content("bucketed_shards_v2", "name of the format")
 
     captions: str | None = run(None, "caption workspace: an SQLite file with captions for the images of the sources")
-    annotations: tuple[str, ...] = run((), "file or glob with captions of many images: JSON, JSONL, CSV, TSV or Parquet")
+    annotations: tuple[str, ...] = run((), "file or glob with captions of many images: JSON, JSONL, CSV, TSV, Parquet")
     update: bool = run(False, "append what is new in the sources to a finished export; what is there stays")
     source_type: Literal["folder", "tars", "parquet"] | None = run(None, "read sources as this kind; without it look")
     workers: int | None = run(None, "processes, 0 for this one alone; without it one per core", low=0)
