@@ -89,9 +89,13 @@ def reading(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Hold the right to write while the block runs; afterwards all of it is kept, or after an error nothing."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """Hold the right to write while the block runs; afterwards all of it is kept, or after an error nothing.
+
+    Args:
+        kind: `DEFERRED` where only temporary tables are written, so that others need not wait.
+    """
+    connection.execute(f"BEGIN {kind}")
     try:
         yield
         connection.execute("COMMIT")

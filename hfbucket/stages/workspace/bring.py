@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
-
-import pyarrow as pa
 
 from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.hashing import canonical_json, sha256_of
 from hfbucket.core.workspace.brought import Counts, prepared
 from hfbucket.errors import ConfigError, WorkspaceError
 from hfbucket.io.workspace.bring import Bringing, first_image, put_source, refuse_own
-from hfbucket.io.workspace.caption_files import Rows, read_captions
+from hfbucket.io.workspace.caption_files import read_captions
 from hfbucket.io.workspace.database import writing
 
 Match = Literal["image_id", "key", "source_sha256"]
@@ -25,7 +22,6 @@ _SAME: Final = ("status", "source_id", "created", "score", "language")
 _TEXTS: Final = ("text", "caption")
 _NAMES: Final = ("image_id", "key", "source_sha256")
 _EXAMPLES: Final = 5
-_TOGETHER_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +92,7 @@ def bring(
 
     A row names its image by `image_id`, `key` or `source_sha256` (then all images with these bytes get it) and has a
     `text` or `caption`; it may have `status`, `source_id`, `created`, `score` and `language`. Each is brought once: the
-    first row of an image counts. What is written stays written, so after a kill the same call goes on.
+    first row of an image counts. After a kill, do the same again: what is there is left as it is.
 
     Args:
         file: JSON lines, CSV, TSV or Parquet, a folder of `.txt` files named after image_ids without extension or
@@ -122,13 +118,17 @@ def bring(
             put_source(connection, workspace, source)
         source_id = None if source is None else source["id"]
         bringing = Bringing(connection, variant, source_id=source_id, keep=keep, stems=os.path.isdir(file))
-        for rows in _together(read_captions(file, columns), 0 if file == "-" else _TOGETHER_BYTES):
+        for rows in read_captions(file, columns):
             good, counted = prepared(rows.table)
             odd = len(rows.unreadable)
             counts += replace(counted, rows=counted.rows + odd, unreadable=counted.unreadable + odd)
             counts += bringing.put(good)
             unreadable += rows.unreadable[: _EXAMPLES - len(unreadable)]
             on_event(Progress(stage="import", done=counts.rows, total=None, unit="rows"))
+        for part in bringing.finish():
+            counts += part
+            written = counts.written + counts.replaced + counts.unchanged + counts.kept
+            on_event(Progress(stage="write", done=written, total=counts.rows, unit="captions"))
         if counts.rows and counts.unreadable == counts.rows:
             _refuse_unreadable(file, counts, unreadable, columns)
         if counts.rows and counts.unmatched + counts.unreadable == counts.rows:
@@ -141,25 +141,6 @@ def bring(
         unmatched=tuple(bringing.unmatched),
         unreadable=tuple(unreadable),
     )
-
-
-def _together(pieces: Iterator[Rows], size_bytes: int) -> Iterator[Rows]:
-    """Yield the same rows in larger pieces: rows in no order touch most of the file each time some are written."""
-    waiting: list[Rows] = []
-    waiting_bytes = 0
-    for piece in pieces:
-        waiting.append(piece)
-        waiting_bytes += piece.table.nbytes
-        if waiting_bytes >= size_bytes:
-            yield _joined(waiting)
-            waiting, waiting_bytes = [], 0
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(pieces: list[Rows]) -> Rows:
-    unreadable = tuple(line for piece in pieces for line in piece.unreadable)
-    return Rows(table=pa.concat_tables([piece.table for piece in pieces]), unreadable=unreadable)
 
 
 def _columns(match: Match | None, id_column: str | None, text_column: str | None) -> dict[str, str]:

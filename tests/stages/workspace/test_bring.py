@@ -182,7 +182,6 @@ def test_csv_rows_that_do_not_fit_are_counted(path: Path) -> None:
 
 
 def test_the_first_row_of_an_image_counts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hfbucket.stages.workspace.bring._TOGETHER_BYTES", 0)
     monkeypatch.setattr(caption_files, "_BLOCK_BYTES", 64)
     file = lines(
         path, *({"image_id": name, "text": f"{number} of {name}"} for number in range(3) for name in ("b.jpg", "a.jpg"))
@@ -322,3 +321,21 @@ def test_large_captions_in_parquet_come_few_at_a_time(path: Path, monkeypatch: p
     ]
     assert pieces == [1] * 5
     assert bring(path, "v", str(file)).counts == Counts(rows=5, written=5)
+
+
+@pytest.mark.parametrize("order", ["of the images", "none"])
+def test_rows_in_no_order_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+    monkeypatch.setattr(caption_files, "_BLOCK_BYTES", 200)
+    monkeypatch.setattr("hfbucket.io.workspace.bring._AT_ONCE", 7)
+    names = [f"{number:03d}.jpg" for number in range(60)]
+    path = make_workspace(tmp_path / "w.sqlite", names)
+    write_captions(path, "v", {"003.jpg": "old", "005.jpg": "of 005.jpg"})
+    rows = [{"image_id": name, "text": f"of {name}", "source_id": name[:1]} for name in names]
+    again = [{"image_id": "003.jpg", "text": "again"}, {"image_id": "none.jpg", "text": "x"}]
+    shuffled = sorted(rows, key=lambda row: hashlib.sha256(row["image_id"].encode()).digest())
+    done = bring(path, "v", lines(path, *(rows if order == "of the images" else shuffled), *again))
+    assert done.counts == Counts(rows=62, written=58, replaced=2, doubled=1, unmatched=1)
+    assert captions(path) == {name: f"of {name}" for name in names}
+    assert set(captions(path, "source_id").values()) == {"0"}
+    done = bring(path, "v", lines(path, *reversed(rows)), keep=True)
+    assert done.counts == Counts(rows=60, kept=60)
