@@ -12,6 +12,7 @@ from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.hashing import canonical_json, sha256_of
 from hfbucket.core.workspace.brought import Counts, prepared
 from hfbucket.errors import ConfigError, WorkspaceError
+from hfbucket.io import store
 from hfbucket.io.workspace.bring import Bringing, first_image, put_source, refuse_own
 from hfbucket.io.workspace.caption_files import read_captions
 from hfbucket.io.workspace.database import writing
@@ -109,26 +110,15 @@ def bring(
     if not variant or variant != variant.strip():
         raise ConfigError(f"variant must be a name without spaces around it, got {variant!r}")
     columns = _columns(match, id_column, text_column)
-    counts = Counts()
-    unreadable: list[str] = []
     with writing(workspace) as connection:
         refuse_own(connection, workspace, variant)
         source = (made or Made()).row(variant)
         if source is not None:
             put_source(connection, workspace, source)
         source_id = None if source is None else source["id"]
-        bringing = Bringing(connection, variant, source_id=source_id, keep=keep, stems=os.path.isdir(file))
-        for rows in read_captions(file, columns):
-            good, counted = prepared(rows.table)
-            odd = len(rows.unreadable)
-            counts += replace(counted, rows=counted.rows + odd, unreadable=counted.unreadable + odd)
-            counts += bringing.put(good)
-            unreadable += rows.unreadable[: _EXAMPLES - len(unreadable)]
-            on_event(Progress(stage="import", done=counts.rows, total=None, unit="rows"))
-        for part in bringing.finish():
-            counts += part
-            written = counts.written + counts.replaced + counts.unchanged + counts.kept
-            on_event(Progress(stage="write", done=written, total=counts.rows, unit="captions"))
+        folder = file != "-" and store.kind_of(file) == "folder"
+        bringing = Bringing(connection, variant, source_id=source_id, keep=keep, stems=folder)
+        counts, unreadable = _bring_all(bringing, file, columns, on_event)
         if counts.rows and counts.unreadable == counts.rows:
             _refuse_unreadable(file, counts, unreadable, columns)
         if counts.rows and counts.unmatched + counts.unreadable == counts.rows:
@@ -141,6 +131,24 @@ def bring(
         unmatched=tuple(bringing.unmatched),
         unreadable=tuple(unreadable),
     )
+
+
+def _bring_all(bringing: Bringing, file: str, columns: dict[str, str], on_event: OnEvent) -> tuple[Counts, list[str]]:
+    """Return what became of the rows of a file, and the beginnings of some that cannot be read."""
+    counts = Counts()
+    unreadable: list[str] = []
+    for rows in read_captions(file, columns):
+        good, counted = prepared(rows.table)
+        odd = len(rows.unreadable)
+        counts += replace(counted, rows=counted.rows + odd, unreadable=counted.unreadable + odd)
+        counts += bringing.put(good)
+        unreadable += rows.unreadable[: _EXAMPLES - len(unreadable)]
+        on_event(Progress(stage="import", done=counts.rows, total=None, unit="rows"))
+    for part in bringing.finish():
+        counts += part
+        written = counts.written + counts.replaced + counts.unchanged + counts.kept
+        on_event(Progress(stage="write", done=written, total=counts.rows, unit="captions"))
+    return counts, unreadable
 
 
 def _columns(match: Match | None, id_column: str | None, text_column: str | None) -> dict[str, str]:
