@@ -130,6 +130,8 @@ class _Text:
                     self._at = min(error.pos, len(self._text))
                     self.refuse(f"is no JSON: {error.msg}")
                 continue
+            except ValueError as error:  # a number of thousands of digits
+                self.refuse(f"cannot be read: {error}")
             if end == len(self._text) and self._more():  # a number may go on
                 continue
             self._at = end
@@ -140,7 +142,7 @@ class _Text:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 if len(self._text) - self._at > _PIECE or not self._more():
                     return True
                 continue

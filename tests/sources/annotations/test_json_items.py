@@ -68,6 +68,7 @@ def test_one_record_alone() -> None:
         ('{"annotations": [\n{"a": 1}\n', r"f.json: line 3 must have '\]' here, got ''"),
         ('[1, 2] x', "f.json: line 1 goes on after its end"),
         ('{"a": 1}\n{"a": }\n', "f.json: line 2 is no JSON: Expecting value"),
+        ("[" + "1" * 5000 + "]", "f.json: line 1 cannot be read: Exceeds the limit"),
         ("[" * 100_000, "f.json: line 1 is nested too deeply"),
     ],
 )  # fmt: skip
