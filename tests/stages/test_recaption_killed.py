@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from hfbucket.config import Config
 from hfbucket.io.workspace.database import writing
-from hfbucket.stages.verify.run import verify
 from hfbucket.stages.write.build import build
 from tests.io.workspace.made import make_workspace, write_captions
-from tests.stages.pictures import draw_folder, tree
+from tests.stages.pictures import draw_folder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL and fork")
 
@@ -47,29 +44,8 @@ def test_killed_at_its_changes_of_the_disk(tmp_path: Path) -> None:
     assert int(done.stdout) > (80 if sys.version_info >= (3, 11) else 30)
 
 
-def start(export: Path) -> subprocess.Popen[bytes]:
-    words = ["--captions", str(export.with_name("captions.sqlite")), "--priority", "long,original", "--workers", "2"]
-    script = "from hfbucket.cli.main import console; console()"
-    command = [sys.executable, "-c", script, "recaption", str(export), *words]
-    return subprocess.Popen(
-        command, env={**os.environ, **ENVIRONMENT}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    pytest.importorskip("skimage")
+    from scripts.kill_recaption import check
 
-
-def test_killed_at_random_moments_with_workers(tmp_path: Path) -> None:
-    export = made(tmp_path, 90)
-    whole = tmp_path / "whole"
-    subprocess.run(["cp", "-r", str(export), str(whole)], check=True)
-    began = time.monotonic()
-    assert start(whole).wait() == 0
-    whole_s = time.monotonic() - began
-    kills = 0
-    for _ in range(5):
-        run = start(export)
-        time.sleep(random.uniform(0.1, 0.95) * whole_s)
-        run.send_signal(signal.SIGKILL)
-        kills += run.wait() == -signal.SIGKILL
-    assert kills
-    assert start(export).wait() == 0
-    assert tree(export) == tree(whole)
-    assert not verify(export).problems
+    assert len(check(tmp_path, None, 1_500_000, 300_000, 3)) == 3
