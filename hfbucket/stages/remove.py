@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from hfbucket.core.card.numbers import plural
 from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.manifest.model import Manifest, SampleTable, Shard
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
@@ -141,7 +142,7 @@ def _forget(work: Work, found: Found) -> None:
         receipt_file(work.receipts, file).unlink(missing_ok=True)
     for path in (work.finished, work.tasks, work.previous):
         path.unlink(missing_ok=True)
-    for folder in (work.spool, work.copies):
+    for folder in (work.spool, work.copies, work.update):
         if folder.exists():
             shutil.rmtree(folder)
 
@@ -173,7 +174,7 @@ def _take_out(
     return end_change(
         opened,
         manifest,
-        what=f"remove: {found.images} images",
+        what=f"remove: {found.images} {plural('image', found.images)}",
         shards=[file for file, shard in shards.items() if shard is not None],
         ledger=[table.file for table in ledger],
         templates=templates,

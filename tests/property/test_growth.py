@@ -13,7 +13,7 @@ from hfbucket.config import Config
 from hfbucket.core.keys import digest_of
 from hfbucket.core.law.buckets import Bucket, scaled_buckets
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
-from hfbucket.core.plan.growth import HELD, LEFT_OUT, NEW, REMOVED, SETTLED, Growth, Known, grow, key_words
+from hfbucket.core.plan.growth import HELD, LEFT_OUT, NEW, REMOVED, SETTLED, Growth, Known, grow, key_words, places_of
 from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import Plan
 from tests.index_tables import planning_rows, row
@@ -73,6 +73,10 @@ def known(made: Plan, images: dict[int, Image], removed: set[int], config: Confi
     )
 
 
+def texts(names: list[int]) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(map(str, names), pa.string())])
+
+
 def keys(names: object) -> np.ndarray:
     return key_words(b"".join(digest_of(str(name))[:16] for name in names))  # type: ignore[attr-defined]
 
@@ -94,7 +98,7 @@ def test_growth(
     now = {name: image for name, image in {**first, **second}.items() if name not in gone}
     names = sorted(now)
     made = planning_rows(rows_of(now), config)
-    growth = grow(made, pa.chunked_array([pa.array(map(str, names), pa.string())]), told)
+    growth = grow(made, places_of(texts(names), told.left_out), told)
 
     was = dict(zip(sorted(first), before.outcome.tolist(), strict=True))
     states = [
@@ -163,8 +167,8 @@ def check_appended(
 def test_an_empty_export_grows_into_what_is_built_at_once(config: Config, images: dict[int, Image]) -> None:
     built = plan(images, config)
     empty = known(plan({}, config), {}, set(), config)
-    names = pa.chunked_array([pa.array(map(str, sorted(images)), pa.string())])
-    growth = grow(planning_rows(rows_of(images), config), names, empty)
+    names = texts(sorted(images))
+    growth = grow(planning_rows(rows_of(images), config), places_of(names, empty.left_out), empty)
     nothing = [0] * len(built.buckets)
     grown = plan(images, config, (growth, nothing, nothing))
     for name in ("outcome", "bucket", "shard", "position", "planned_bytes", "crop_left"):
@@ -175,8 +179,8 @@ def test_an_empty_export_grows_into_what_is_built_at_once(config: Config, images
 def test_nothing_new_plans_nothing(config: Config, images: dict[int, Image]) -> None:
     built = plan(images, config)
     told = known(built, images, set(), config)
-    names = pa.chunked_array([pa.array(map(str, sorted(images)), pa.string())])
-    growth = grow(planning_rows(rows_of(images), config), names, told)
+    names = texts(sorted(images))
+    growth = grow(planning_rows(rows_of(images), config), places_of(names, told.left_out), told)
     next_shard = [int(built.shard[built.bucket == number].max(initial=-1)) + 1 for number in range(len(built.buckets))]
     again = plan(images, config, (growth, held_by(built, built.buckets, images, set()), next_shard))
     assert list(again.shard_rows()) == []

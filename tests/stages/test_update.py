@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -159,7 +160,7 @@ def test_gone_and_changed_images_are_named_and_stay(photos: Path, export: Path) 
     draw_folder(photos, 1, start=20)
     manifest = grow(photos, export)
     assert manifest.history[-1].what.endswith(
-        "1 images added, 0 new inputs left out, 1 gone from the sources, 4 changed there"
+        "1 image added, 0 new inputs left out, 1 gone from the sources, 4 changed there"
     )
     check(export)
 
@@ -247,6 +248,27 @@ def test_rare_buckets_count_what_is_there(photos: Path, tmp_path: Path) -> None:
     assert (manifest.summary["skipped_rare_bucket"], manifest.summary["images_exported"]) == (0, 20)
     draw_folder(photos, 1, start=25)
     assert grow(photos, export, **settings).summary["images_exported"] == 21
+
+
+def test_an_update_that_fails_goes_on(photos: Path, export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_folder(photos, 9, start=20)
+    old = whole(export)
+
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hfbucket.stages.update.run.end_change", full)
+        with pytest.raises(ChangeError, match="the disk is full"):
+            grow(photos, export)
+    assert whole(export) == old
+    aside = export.parent / "export.work" / "update"
+    written = {path.relative_to(aside): path.stat().st_ino for path in aside.rglob("*.tar")}
+    grow(photos, export)
+    check(export)
+    assert len(written) == 4
+    assert {path: (export / path).stat().st_ino for path in written} == written
+    assert not aside.exists()
 
 
 def test_further_sources(photos: Path, export: Path, tmp_path: Path) -> None:

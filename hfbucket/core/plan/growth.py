@@ -76,17 +76,16 @@ class Growth:
         )
 
 
-def grow(rows: Rows, image_ids: pa.ChunkedArray, known: Known) -> Growth:
+def grow(rows: Rows, listed: Int64s, known: Known) -> Growth:
     """Return which rows of an index an export has not seen, has, or left out.
 
     An image is known by its key. Held images are compared by their size in pixels and, where the export keeps the
     source's bytes, by their number: both stand in index and tables, so nothing is read for it.
 
     Args:
-        image_ids: of every row.
+        listed: int64[n], what `places_of` gives for the image_ids of the rows among those left out.
     """
     sample, removed = match(rows.words, known.keys), match(rows.words, known.removed)
-    listed = pc.fill_null(pc.index_in(image_ids, value_set=known.left_out), -1).to_numpy().astype(np.int64)
     state = np.full(len(sample), NEW, dtype=np.uint8)
     state[listed >= 0] = LEFT_OUT
     duplicate = np.append(known.outcome == CODE["duplicates_removed"], False)[listed]
@@ -107,6 +106,12 @@ def grow(rows: Rows, image_ids: pa.ChunkedArray, known: Known) -> Growth:
     )
 
 
+def places_of(image_ids: pa.ChunkedArray, among: pa.Array) -> Int64s:
+    """Return for every image_id its place in an array, int64[n], -1 where it is not there."""
+    places: Int64s = pc.fill_null(pc.index_in(image_ids, value_set=among), -1).to_numpy().astype(np.int64)
+    return places
+
+
 def match(words: Words, keys: Words) -> Int64s:
     """Return for every row the place of its key in `keys`, int64[n], -1 where it is not there.
 
@@ -114,11 +119,16 @@ def match(words: Words, keys: Words) -> Int64s:
         words: uint64[n, >= 2], digests.
         keys: uint64[m, 2], each once.
     """
-    again, first = repeats(np.concatenate([keys, words[:, :2]]))
-    found = np.full(len(words), -1, dtype=np.int64)
-    hit = (again >= len(keys)) & (first < len(keys))
-    found[again[hit] - len(keys)] = first[hit]
+    at = pc.index_in(_as_bytes(words[:, :2]), value_set=_as_bytes(keys))
+    found: Int64s = pc.fill_null(at, -1).to_numpy().astype(np.int64)
     return found
+
+
+def _as_bytes(keys: Words) -> pa.Array:
+    """Return keys as values of 16 bytes, in whatever order of bytes."""
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(keys), [None, pa.py_buffer(np.ascontiguousarray(keys))]
+    )
 
 
 def key_words(keys: bytes) -> Words:

@@ -16,14 +16,16 @@ from hfbucket.core.law.buckets import Bucket
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.manifest.settings import settings_of
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
-from hfbucket.core.plan.growth import Int64s, Known, key_words
+from hfbucket.core.plan.growth import Int64s, Known, key_words, places_of
 from hfbucket.errors import ChangeError
+from hfbucket.io.index_files import Index
 from hfbucket.io.tables import read_groups, read_rows
 from hfbucket.schemas import LEDGER
 from hfbucket.stages.change.find import ledger_parts
 
-__all__ = ["held", "left_out_rows", "meta_keys", "named", "read_known"]
+__all__ = ["held", "left_out_rows", "listed", "meta_keys", "named", "read_known"]
 
+_AT_ONCE: Final = 1 << 20
 _COLUMNS: Final = ("key", "source_w", "source_h", "jpg_size", "image_mode")
 
 
@@ -71,6 +73,19 @@ def left_out_rows(ledger: pa.Table) -> pa.ChunkedArray:
     """Return which rows of a ledger are of inputs that were left out: neither in the export nor removed from it."""
     here = pa.array([OUTCOMES[EXPORTED], OUTCOMES[CODE["removed"]]])
     return pc.invert(pc.is_in(ledger["outcome"], value_set=here))
+
+
+def listed(index: Index, known: Known) -> Int64s:
+    """Return for every row of an index its place among the inputs that were left out, -1 for others."""
+    found = [np.zeros(0, np.int64)]
+    waiting: list[pa.ChunkedArray] = []
+    for start, piece in index.groups("image_id"):
+        waiting.append(piece["image_id"])
+        # Many at once, as every call looks through all that were left out.
+        if sum(map(len, waiting)) >= _AT_ONCE or start + piece.num_rows == index.rows:
+            found.append(places_of(pa.chunked_array([c for ids in waiting for c in ids.chunks]), known.left_out))
+            waiting.clear()
+    return np.concatenate(found)
 
 
 def held(manifest: Manifest, buckets: Sequence[Bucket]) -> tuple[Int64s, Int64s]:

@@ -11,12 +11,12 @@ import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from hfbucket.config import Config
+from hfbucket.core.card.numbers import plural
 from hfbucket.core.card.words import changed_words, with_words
 from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.law.buckets import scaled_buckets
@@ -37,7 +37,7 @@ from hfbucket.stages.card import update_card
 from hfbucket.stages.change.apply import OpenExport, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change
 from hfbucket.stages.plan import make_plan, read_protos
-from hfbucket.stages.update.known import held, meta_keys, named, read_known
+from hfbucket.stages.update.known import held, listed, meta_keys, named, read_known
 from hfbucket.stages.update.manifest import grown_manifest
 from hfbucket.stages.update.tables import LedgerChange, grown_samples
 from hfbucket.stages.write.inputs import Inputs, read_inputs
@@ -79,7 +79,7 @@ def update(
             stack.enter_context(only_one(inputs.work))
         check_templates(opened, templates)
         manifest = _grown(opened, inputs, on_event)
-        for folder in (staging(inputs), inputs.work.spool, inputs.work.copies):
+        for folder in (inputs.work.update, inputs.work.spool, inputs.work.copies):
             if folder.exists():
                 shutil.rmtree(folder)
     if manifest is None:
@@ -88,11 +88,6 @@ def update(
         if changed_words(manifest, with_words(manifest, inputs.words)):
             manifest, _ = update_card(opened.folder, inputs.words, templates)
     return manifest
-
-
-def staging(inputs: Inputs) -> Path:
-    """Return where new shards are written until all are there."""
-    return inputs.work.folder / "update"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +120,7 @@ def _grown(opened: OpenExport, inputs: Inputs, on_event: OnEvent) -> Manifest | 
     shards = [receipt.file for receipt in receipts if receipt.count]
     for file in shards:
         (opened.new / file).parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(staging(inputs) / file, opened.new / file)
+        link_or_copy(inputs.work.update / file, opened.new / file)
     return end_change(
         opened,
         with_words(counted(manifest, samples, totals), inputs.words),
@@ -143,7 +138,7 @@ def _plan(opened: OpenExport, inputs: Inputs, on_event: OnEvent) -> _Planned:
     grown: list[Growth] = []
 
     def standing(rows: Rows) -> Standing:
-        grown.append(grow(rows, inputs.index.columns("image_id")["image_id"], known))
+        grown.append(grow(rows, listed(inputs.index, known), known))
         _check_sources(opened.manifest, inputs.index, grown[0], on_event)
         return grown[0].standing(*held(opened.manifest, buckets))
 
@@ -206,7 +201,7 @@ def _warn(count: int, what: str, names: Sequence[str], on_event: OnEvent) -> Non
 
 def _write(opened: OpenExport, inputs: Inputs, plan: Plan, on_event: OnEvent) -> list[Receipt]:
     """Write the new shards aside, as far as they are not there; return their receipts."""
-    aside = staging(inputs)
+    aside = inputs.work.update
     aside.mkdir(parents=True, exist_ok=True)
     job = make_job(inputs.index, inputs.config, choice_for(inputs.index, inputs.config), aside, inputs.work)
     keys = meta_keys(opened.folder, opened.manifest)
@@ -228,11 +223,11 @@ def _what(old: Manifest, planned: _Planned, ledger: LedgerChange) -> str:
     """Return what the history says: which generation of the export this is, and what it brought."""
     generation = 2 + sum(entry.what.startswith(UPDATE) for entry in old.history)
     added = ledger.coming[OUTCOMES[EXPORTED]]
-    counts = {
-        "images added": added,
-        "new inputs left out": ledger.new.total() - ledger.new[OUTCOMES[EXPORTED]],
-        "gone from the sources": len(planned.growth.gone),
-        "changed there": len(planned.growth.changed),
-    }
-    told = ", ".join(f"{count} {words}" for words, count in counts.items())
-    return f"{UPDATE}: generation {generation}, {told}"
+    left_out = ledger.new.total() - ledger.new[OUTCOMES[EXPORTED]]
+    told = (
+        f"{added} {plural('image', added)} added",
+        f"{left_out} new {plural('input', left_out)} left out",
+        f"{len(planned.growth.gone)} gone from the sources",
+        f"{len(planned.growth.changed)} changed there",
+    )
+    return f"{UPDATE}: generation {generation}, {', '.join(told)}"

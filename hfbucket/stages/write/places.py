@@ -109,7 +109,7 @@ def clear(export: Path, work: Work) -> None:
     (export / MANIFEST).unlink(missing_ok=True)
     for path in (work.finished, work.previous, export / CARD, export / CROISSANT):
         path.unlink(missing_ok=True)
-    for folder in (work.receipts, work.spool, *(export / name for name in _FOLDERS)):
+    for folder in (work.receipts, work.spool, work.update, *(export / name for name in _FOLDERS)):
         if folder.exists():
             shutil.rmtree(folder)
     work.settings.unlink(missing_ok=True)

@@ -74,6 +74,11 @@ class Work:
         return self.folder / CHANGE
 
     @property
+    def update(self) -> Path:
+        """New shards of an update that does not count yet."""
+        return self.folder / "update"
+
+    @property
     def finished(self) -> Path:
         """What the last finished build was made of."""
         return self.folder / "finished.json"
