@@ -205,12 +205,12 @@ def _write(opened: OpenExport, inputs: Inputs, plan: Plan, on_event: OnEvent) ->
     aside.mkdir(parents=True, exist_ok=True)
     job = make_job(inputs.index, inputs.config, choice_for(inputs.index, inputs.config), aside, inputs.work)
     keys = meta_keys(opened.folder, opened.manifest)
-    if lost := sorted({*job.meta_keys} - {*keys}):
-        text = f"metadata that the export has not got is left out of new samples, too: {', '.join(lost)}"
-        on_event(Notice(level="warning", text=text))
     tasks = write_tasks(inputs.index, plan, replace(job, meta_keys=keys), inputs.settings)
     pending = [task for task in tasks if receipt_of(task) is None]
     if pending:
+        if lost := sorted({*job.meta_keys} - {*keys}):
+            text = f"metadata that the export has not got is left out of new samples, too: {', '.join(lost)}"
+            on_event(Notice(level="warning", text=text))
         announce(plan, tasks, pending, on_event)
         write_pending(inputs.index, plan, tasks, pending, on_event)
         remove_temporaries(*aside.glob("buckets/*/"), *inputs.work.receipts.glob("*/"))  # of workers that died
