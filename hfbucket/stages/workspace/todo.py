@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ _KINDS: dict[str, SourceKind] = {"packed": "tars", "parquet": "parquet"}
 class Image(ImagePlace):
     """One image to caption."""
 
-    _page: _Page
+    _page: _Page = field(repr=False, compare=False)
 
     def read(self) -> bytes:
         """Return the encoded image.
