@@ -1,22 +1,24 @@
-"""Images/s and MB/s of writing shards, as ratios to `cp` of the same bytes and to decoding and encoding alone.
+"""Passthrough: seconds of writing shards and of whole builds against `cp` of the same bytes and webdataset's writer.
 
-    python scripts/bench_write.py [PHOTOS] [--images 1000] [--base 256] [--repeats 5] [--json]
+    python -m scripts.bench_write [PHOTOS] [--images 4000] [--base 256] [--repeats 5] [--json]
 
 PHOTOS is a folder of JPEG photos (without it those of scikit-image, encoded anew); they are copied until there are
-enough. One process; the runs of all kinds are interleaved, so that a busy machine slows all alike; medians count.
+enough. One process; the index is at hand; shards are hashed, sources are not. Runs of all kinds take turns, so that a
+busy machine slows all alike; medians count. Re-encoding is measured by `bench_reencode`.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import os
+import platform
 import resource
 import shutil
 import statistics
 import subprocess
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -27,9 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+import webdataset
+from PIL import Image
 
-from hfbucket.config import Config, ImageMode
+import hfbucket
+from hfbucket.config import Config
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.settings import content_settings
 from hfbucket.io.images.encode import encode_jpeg
@@ -45,13 +49,11 @@ from hfbucket.stages.write.work import work_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corpus:
-    """The photos that are written: a folder, and the images of the plan with the geometry that the plan gave them."""
+    """The photos that are written: their folder, and their paths in the order of the shards."""
 
     folder: Path
-    images: int
+    paths: tuple[Path, ...]
     size_bytes: int
-    #: (path, resized size, crop box) in pixels.
-    fits: tuple[tuple[Path, tuple[int, int], tuple[int, int, int, int]], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,15 +103,8 @@ def planned(folder: Path, config: Config) -> tuple[Index, Plan]:
 def corpus_of(folder: Path, index: Index, plan: Plan) -> Corpus:
     """Return the photos that the plan exports."""
     rows = np.concatenate([members for _, _, members in plan.shard_rows()])
-    members = index.take(rows, ("member",))["member"].to_pylist()
-    fits = []
-    for row, member in zip(rows, members, strict=True):
-        bucket = plan.buckets[plan.bucket[row]]
-        left, top = int(plan.crop_left[row]), int(plan.crop_top[row])
-        resized = int(plan.resized_w[row]), int(plan.resized_h[row])
-        fits.append((folder / member, resized, (left, top, left + bucket.w, top + bucket.h)))
-    size_bytes = sum(path.stat().st_size for path, _, _ in fits)
-    return Corpus(folder=folder, images=len(fits), size_bytes=size_bytes, fits=tuple(fits))
+    paths = tuple(folder / member for member in index.take(rows, ("member",))["member"].to_pylist())
+    return Corpus(folder=folder, paths=paths, size_bytes=sum(path.stat().st_size for path in paths))
 
 
 def shard_tasks(index: Index, plan: Plan, config: Config, export: Path) -> list[ShardTask]:
@@ -140,32 +135,38 @@ def copy_files(corpus: Corpus, target: Path) -> None:
 def copy_bytes(corpus: Corpus, target: Path) -> None:
     """Write the photos one after the other into one file and flush it to disk, as a shard is."""
     with target.open("wb") as file:
-        for path, _, _ in corpus.fits:
+        for path in corpus.paths:
             file.write(path.read_bytes())
         file.flush()
         os.fsync(file.fileno())
 
 
-def decode_encode(corpus: Corpus, _: Path) -> None:
-    """Decode every photo and encode as many pixels as its bucket has; no resize, no shard."""
-    for path, _resized, (left, top, right, bottom) in corpus.fits:
-        with Image.open(path) as image:
-            pixels = image.convert("RGB").crop((0, 0, right - left, bottom - top))
-        encode_jpeg(pixels, quality=95, subsampling="4:4:4")
+class Hashed:
+    """A file that is hashed while it is written, as webdataset's writer wants it."""
+
+    def __init__(self, path: str) -> None:
+        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by the writer
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write and hash."""
+        self._hash.update(data)
+        return self._file.write(data)
+
+    def close(self) -> None:
+        """Flush to disk, as `cp` does not and a shard is."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
 
 
-def naive(corpus: Corpus, target: Path) -> None:
-    """Do what a first script would: Pillow for all of it, tarfile for the shard."""
-    with tarfile.open(target, "w") as tar:
-        for path, resized, box in corpus.fits:
-            with Image.open(path) as opened:
-                image = ImageOps.exif_transpose(opened).convert("RGB")
-            buffer = io.BytesIO()
-            image.resize(resized, Image.Resampling.BICUBIC).crop(box).save(buffer, "JPEG", quality=95, subsampling=0)
-            member = tarfile.TarInfo(path.name)
-            member.size = buffer.tell()
-            buffer.seek(0)
-            tar.addfile(member, buffer)
+def webdataset_shards(corpus: Corpus, target: Path) -> None:
+    """Write the photos with a caption and metadata each by webdataset's ShardWriter, into one shard."""
+    with webdataset.ShardWriter(f"{target}-%06d.tar", verbose=0, opener=Hashed) as writer:
+        for number, path in enumerate(corpus.paths):
+            name = path.name
+            sample = {"__key__": f"{number:06d}", "jpg": path.read_bytes(), "txt": f"photo {number}"}
+            writer.write({**sample, "json": {"file_name": name, "key": sample["__key__"], "caption": sample["txt"]}})
 
 
 def cpu_seconds() -> float:
@@ -200,42 +201,50 @@ def measure(photos: Path | None, images: int, bases: tuple[int, ...], repeats: i
         os.environ["HFBUCKET_CACHE"] = str(root / "cache")
         folder = root / "photos"
         make_photos(photos, folder, images)
-        modes: dict[str, ImageMode] = {"passthrough": "passthrough_jpeg", "re-encode": "reencode_jpeg"}
-        configs = {name: Config(base=bases, image_mode=mode, workers=0) for name, mode in modes.items()}
-        index, plan = planned(folder, configs["re-encode"])
+        config = Config(base=bases, image_mode="passthrough_jpeg", workers=0, source_hash=False)
+        index, plan = planned(folder, config)
         corpus = corpus_of(folder, index, plan)
+        tasks = shard_tasks(index, plan, config, root / "export")
         runs: dict[str, Callable[[Path], None]] = {
             "cp -r": partial(copy_files, corpus),
             "one file, flushed": partial(copy_bytes, corpus),
-            "decode + encode": partial(decode_encode, corpus),
-            "naive Pillow + tarfile": partial(naive, corpus),
+            "webdataset + sha256": partial(webdataset_shards, corpus),
+            "hfbucket, shards": partial(write_all, tasks),
+            "hfbucket, whole build": partial(whole_build, folder, config),
         }
-        for name, config in configs.items():
-            tasks = shard_tasks(*planned(folder, config), config, root / name)
-            runs[f"{name}, shards"] = partial(write_all, tasks)
-            runs[f"{name}, whole build"] = partial(whole_build, folder, config)
         spent = interleaved(runs, root, repeats)
-    return {"images": corpus.images, "bytes": corpus.size_bytes, "repeats": repeats, "runs": spent}
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    found = {
+        "python": platform.python_version(),
+        "webdataset": webdataset.__version__,
+        "hfbucket": hfbucket.__version__,
+    }
+    return {
+        "images": len(corpus.paths), "bytes": corpus.size_bytes, "repeats": repeats, "peak_mib": peak_mib,
+        "versions": found, "runs": spent,
+    }  # fmt: skip
 
 
 def show(result: Mapping[str, Any]) -> None:
-    """Print a result as a table; `x cp` and `x limit` are times relative to `cp -r` and to decode + encode."""
+    """Print a result as a table; `x cp` is seconds relative to `cp -r`, `x wds` speed relative to webdataset."""
     images, size_bytes = result["images"], result["bytes"]
-    print(f"{images} photos, {size_bytes / 1e6:.1f} MB; medians of {result['repeats']} interleaved runs, one process\n")
-    print(f"{'':24}{'images/s':>10}{'MB/s':>9}{'x cp':>8}{'x limit':>9}{'CPU: x cp':>12}{'x limit':>9}")
+    print(f"{images} photos, {size_bytes / 1e6:.1f} MB; medians of {result['repeats']} runs in turns; one process, "
+          f"peak {result['peak_mib']:.0f} MiB")  # fmt: skip
+    print(", ".join(f"{name} {version}" for name, version in result["versions"].items()))
+    print(f"\n{'':24}{'images/s':>10}{'MB/s':>9}{'x cp':>8}{'x wds':>8}{'CPU: x cp':>12}{'x wds':>8}")
     runs: Mapping[str, Spent] = result["runs"]
-    copy, limit = runs["cp -r"], runs["decode + encode"]
+    copy, peer = runs["cp -r"], runs["webdataset + sha256"]
     for name, spent in runs.items():
         rate = f"{images / spent.wall_s:10.0f}{size_bytes / 1e6 / spent.wall_s:9.1f}"
-        clock = f"{spent.wall_s / copy.wall_s:8.2f}{spent.wall_s / limit.wall_s:9.2f}"
-        print(f"{name:24}{rate}{clock}{spent.cpu_s / copy.cpu_s:12.2f}{spent.cpu_s / limit.cpu_s:9.2f}")
+        clock = f"{spent.wall_s / copy.wall_s:8.2f}{peer.wall_s / spent.wall_s:8.2f}"
+        print(f"{name:24}{rate}{clock}{spent.cpu_s / copy.cpu_s:12.2f}{peer.cpu_s / spent.cpu_s:8.2f}")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?")
-    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--base", type=int, action="append")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")

@@ -12,5 +12,5 @@ def test_every_kind_of_run_is_measured_and_shown(capsys: pytest.CaptureFixture[s
     assert result["images"] == 6
     show(result)
     table = capsys.readouterr().out.splitlines()
-    assert [line[:24].strip() for line in table[3:]] == list(result["runs"])
-    assert "re-encode, whole build" in result["runs"]
+    assert [line[:24].strip() for line in table[4:]] == list(result["runs"])
+    assert "hfbucket, whole build" in result["runs"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from hfbucket.io.images.exif import Header, read_exif
 from hfbucket.io.images.formats import Read, bytes_of, corrupt
@@ -23,8 +22,7 @@ _IN_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 """What ends entropy-coded data: 0xFF, and neither a stuffed zero nor a restart after it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One marker segment, `start` at its 0xFF; a scan ends where its entropy-coded data do."""
 
     marker: int
@@ -99,7 +97,11 @@ def segments(data: bytes) -> Iterator[Segment]:
     position, scans, marker = 2, 0, _SOI
     while marker != _EOI:
         start = position
-        marker, position = _next_marker(bytes_of(data), position)
+        pair = data[position : position + 2]
+        if len(pair) == 2 and pair[0] == 0xFF and pair[1] not in (0x00, 0xFF):
+            marker, position = pair[1], position + 2
+        else:
+            marker, position = _next_marker(bytes_of(data), position)
         position = _segment_end(data, marker, position)
         scans += marker == _SOS
         yield Segment(marker=marker, start=start, end=position)

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
-import numpy as np
-import pyarrow as pa
 from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, features
 
 from hfbucket.errors import SampleError
@@ -52,8 +50,6 @@ _INSTALL: Final = {"heic": "pip install 'hfbucket[heif]'", "jxl": "pip install '
 _OBJECT: Final = re.compile(r"<[\w.]+ object at 0x[0-9a-f]+>")
 _WORDS: Final = 300  # characters of a message that are kept
 _STDERR: Final = 2
-_LARGE_BYTES: Final = 4 << 20
-"""From here on it pays to take an image's memory as it comes, in huge pages where the system has them."""
 _SILENCE = threading.RLock()
 
 
@@ -62,17 +58,6 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
 
     def _read_dpi_from_exif(self) -> None:
         pass
-
-    def load_prepare(self) -> None:
-        if self.mode == "RGB" and self._im is None and 4 * self.width * self.height >= _LARGE_BYTES:
-            self.im = uncleared(self.size).im
-        super().load_prepare()
-
-
-def uncleared(size: tuple[int, int]) -> Image.Image:
-    """Return an RGB image of any pixels, in one piece of memory: what is decoded into it need not be cleared first."""
-    memory = pa.py_buffer(np.empty(4 * size[0] * size[1], np.uint8))
-    return Image.fromarrow(pa.UInt8Array.from_buffers(pa.uint8(), memory.size, [None, memory]), "RGB", size)
 
 
 @contextmanager

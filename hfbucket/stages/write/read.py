@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hfbucket.errors import SourceError
-from hfbucket.io.store import RandomFile, info, is_local, join, read_bytes
+from hfbucket.io.store import RandomFile, info, is_local, join, read_bytes, read_local
 from hfbucket.stages.copies import copy_of
 from hfbucket.stages.write.spool import Spooled, open_spooled
 from hfbucket.stages.write.work import Work
@@ -156,9 +156,12 @@ class SourceReader:
 
 def _read_file(unit: UnitPlace, row: Row) -> bytes:
     url = join(unit["url"], row["path"])
-    if is_local(url) and info(url).mtime_ns != row["mtime_ns"]:
+    if not is_local(url):
+        return read_bytes(url)
+    data, mtime_ns = read_local(url)
+    if mtime_ns != row["mtime_ns"]:
         raise changed(url, "")
-    return read_bytes(url)
+    return data
 
 
 def changed(url: str, member: str) -> SourceError:
