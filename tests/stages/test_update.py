@@ -330,7 +330,7 @@ def test_what_is_refused(photos: Path, export: Path, tmp_path: Path) -> None:
         grow(photos, export, quality=80)
     with pytest.raises(ConfigError, match="update adds to what is there, overwrite starts anew"):
         grow(photos, export, overwrite=True)
-    with pytest.raises(PlanMismatchError, match="expected plan 0123456789abcdef"):
+    with pytest.raises(ConfigError, match="expect_plan is of all that the sources hold"):
         grow(photos, export, expect_plan="0123456789abcdef")
     shutil.move(export / "ledger", tmp_path / "ledger")
     with pytest.raises(ChangeError, match="has no ledger, so nobody knows what it left out"):

@@ -64,13 +64,15 @@ def update(
 
     Raises:
         SourceError: a source is empty, contradicts itself, or has other images under ids that the export knows.
-        PlanMismatchError: not the plan that was expected, or other settings than the export there was built with.
+        PlanMismatchError: other settings than the export there was built with.
         TooManyFailuresError: too many images cannot be decoded.
         ChangeError: the export cannot be changed.
         BuildError: disk full, permission denied, a source is gone, or another build is at work here.
     """
     if config.overwrite:
         raise ConfigError("update adds to what is there, overwrite starts anew; give one of them")
+    if config.expect_plan is not None:
+        raise ConfigError("expect_plan is of all that the sources hold, an update only adds what is new; leave it away")
     inputs = read_inputs(sources, output, config, on_event=on_event)
     templates = inputs.templates if config.template else None
     with ExitStack() as stack:
@@ -79,6 +81,8 @@ def update(
             stack.enter_context(only_one(inputs.work))
         check_templates(opened, templates)
         manifest = _grown(opened, inputs, on_event)
+        if manifest is not None:
+            on_event(Notice(level="info", text=f"{inputs.export}: {manifest.history[-1].what}"))
         for folder in (inputs.work.update, inputs.work.spool, inputs.work.copies):
             if folder.exists():
                 shutil.rmtree(folder)
