@@ -21,7 +21,9 @@ from hfbucket.errors import WorkspaceError
 from hfbucket.io import store
 
 _BLOCK_BYTES: Final = 8 << 20
-_CSV_BLOCK_BYTES: Final = 32 << 20
+_CSV_BLOCK_BYTES: Final = 12 << 20
+"""A row of CSV must fit, and pyarrow reads some of them ahead."""
+
 _LONGEST_LINE_BYTES: Final = 256 << 20
 _ROWS: Final = 16_384
 _FILES: Final = 1_000
