@@ -135,6 +135,12 @@ class Config:
     update: bool = run(False, "append what is new in the sources to a finished export; what is there stays")
     source_type: Literal["folder", "tars", "parquet"] | None = run(None, "read sources as this kind; without it look")
     workers: int | None = run(None, "processes, 0 for this one alone; without it one per core", low=0)
+    executor: Literal["local", "ray", "spark"] = run("local", "who scans and writes: processes here, or a cluster")
+    ray_address: str | None = run(None, "ray: address of a running cluster; without it one is started here")
+    spark_master: str | None = run(None, "spark: URL of the master; without it Spark runs here")
+    stall_timeout: int = run(
+        600, "seconds without a sign of life after which a task is ended and retried; 0: never", low=0
+    )
     batch_size: int = run(32, "batch size the plan counts batches for", low=1)
     max_failure_ratio: Fraction = run(
         Fraction(5, 100), "share of undecodable images at which a build fails", low=0, high=1

@@ -25,6 +25,9 @@ SETTINGS_FILE = "hfbucket.toml"
 CONTENT = tuple(f.name for f in fields(Config) if f.metadata["kind"] == "content")
 """Names of the settings that change what is written."""
 
+ENGINE = ("executor", "ray_address", "spark_master", "stall_timeout")
+"""Names of the settings that say who does the work."""
+
 WORDS = tuple(f.name for f in fields(Config) if f.metadata["kind"] == "words")
 """Names of the settings that only the card carries."""
 
@@ -35,6 +38,7 @@ _METAVARS = {
     "priority": "NAME,NAME…", "weights": "NAME=N,…", "caption_seed": "SEED", "captions": "FILE",
     "caption_column": "NAME", "annotations": "FILE", "id_column": "NAME", "image_column": "NAME",
     "work_dir": "DIR", "cache_dir": "DIR", "sections": "DIR", "template": "DIR", "license_link": "URL",
+    "ray_address": "ADDRESS", "spark_master": "URL", "stall_timeout": "SECONDS",
 }  # fmt: skip
 _KEY = "hfbucket.settings_given"
 

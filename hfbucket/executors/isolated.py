@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from hfbucket.executors.process import Death, Process, raise_here
+from hfbucket.executors.process import Died, Process
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -14,21 +14,15 @@ _TRIES: Final = 2
 """A child that dies may have been killed by someone else, or have suffered from what an earlier call left behind."""
 
 
-class Died(Exception):
-    """A call ended its child, and a fresh one too. `death` is how the last one ended."""
-
-    def __init__(self, death: Death) -> None:
-        super().__init__(f"a child process {death.words}")
-        self.death = death
-
-    def __reduce__(self) -> tuple[type[Died], tuple[Death]]:
-        return (Died, (self.death,))
-
-
 class Isolated:
-    """Calls functions in a child, which is kept while it lives; it is started by the first call."""
+    """Calls functions in a child, which is kept while it lives; it is started by the first call.
 
-    def __init__(self) -> None:
+    Args:
+        limit_s: seconds that a call may take; it ends its child otherwise.
+    """
+
+    def __init__(self, limit_s: float | None = None) -> None:
+        self._limit_s = limit_s
         self._process: Process | None = None
 
     def __enter__(self) -> Isolated:
@@ -44,29 +38,26 @@ class Isolated:
             function: top-level in a module.
 
         Raises:
-            Died: the child died of it, twice.
+            Died: the child died of it, twice; or it took too long.
             Exception: whatever `function` raised.
         """
-        for tried in range(1, _TRIES + 1):
+        deaths = 0
+        while True:
             if self._process is None:
                 self._process = Process()
             try:
-                self._process.send((function, argument))
-                kind, value = self._process.receive()
-            except (EOFError, BrokenPipeError) as error:
-                death = self._process.death()
+                return self._process.call(function, argument, limit_s=self._limit_s)
+            except Died as error:
                 self._end()
-                if tried == _TRIES:
-                    raise Died(death) from error
-                continue
-            if kind == "error":
-                raise_here(value)
-            break
-        result: R = value
-        return result
+                deaths += 1
+                if deaths == _TRIES or error.death.stalled_s is not None:
+                    raise
 
     def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.close()
             self._process = None
+
+
+__all__ = ["Died", "Isolated"]

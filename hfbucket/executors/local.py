@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from hfbucket.executors.process import Process, raise_here
+from hfbucket.executors.process import Died, Process
 from hfbucket.executors.task import Failure, listening
 
 T = TypeVar("T")
@@ -36,7 +36,12 @@ def worker_count(workers: int | None) -> int:
 
 
 def map_tasks(
-    function: Callable[[T], R], tasks: Iterable[T], *, workers: int, on_progress: OnProgress | None = None
+    function: Callable[[T], R],
+    tasks: Iterable[T],
+    *,
+    workers: int,
+    on_progress: OnProgress | None = None,
+    limit_s: float | None = None,
 ) -> Iterator[tuple[T, R | Failure]]:
     """Yield every task with its result, in the order they are done; with one worker or none, in order.
 
@@ -45,6 +50,7 @@ def map_tasks(
         tasks: picklable values; taken one by one, not far ahead of the work.
         workers: number of processes; with 0 tasks run in this one, which dies with them.
         on_progress: what tasks `report`.
+        limit_s: seconds in which a task has to end or report, else its worker is ended; not for tasks in this process.
 
     Returns:
         task and result, or `Failure` where the worker died over the task.
@@ -56,7 +62,7 @@ def map_tasks(
         workers = min(workers, len(tasks))
     if workers <= 0 or not sys.executable:
         return _map_here(function, tasks, on_progress)
-    return _map_in_workers(function, tasks, workers, on_progress)
+    return _map_in_workers(function, tasks, workers, on_progress, limit_s)
 
 
 def _map_here(
@@ -73,9 +79,13 @@ def _listener(task: object, on_progress: OnProgress | None) -> Callable[[int], N
 
 
 def _map_in_workers(
-    function: Callable[[T], R], tasks: Iterable[T], workers: int, on_progress: OnProgress | None
+    function: Callable[[T], R],
+    tasks: Iterable[T],
+    workers: int,
+    on_progress: OnProgress | None,
+    limit_s: float | None,
 ) -> Iterator[tuple[T, R | Failure]]:
-    crew = _Crew()
+    crew = _Crew(limit_s)
     feed = iter(tasks)
     pending: dict[Future[Any], T] = {}
     threads = ThreadPoolExecutor(workers, thread_name_prefix="hfbucket-worker")
@@ -100,7 +110,8 @@ def _map_in_workers(
 class _Crew:
     """The workers of one map: started when needed, kept while they live."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float | None) -> None:
+        self._limit_s = limit_s
         self._idle: queue.SimpleQueue[Process] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[tuple[Any, int]] = queue.SimpleQueue()
         self._all: list[Process] = []
@@ -111,18 +122,15 @@ class _Crew:
         """Run one task in an idle worker, or a new one, and wait for it."""
         worker = self._take()
         try:
-            worker.send((function, task))
-            while True:
-                kind, value = worker.receive()
-                if kind != "progress":
-                    break
-                self._reports.put((task, value))
-        except (EOFError, BrokenPipeError):
-            return Failure(task=task, reason=f"a worker {worker.death().words}", crashed=True)
+            result = worker.call(
+                function, task, listener=lambda done: self._reports.put((task, done)), limit_s=self._limit_s
+            )
+        except Died as error:
+            return Failure(task=task, reason=f"a worker {error.death.words}", crashed=True)
+        except BaseException:
+            self._idle.put(worker)
+            raise
         self._idle.put(worker)
-        if kind == "error":
-            raise_here(value)
-        result: R = value
         return result
 
     def progress(self) -> Iterator[tuple[Any, int]]:

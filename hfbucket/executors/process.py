@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, TypeVar
 
-from hfbucket.executors.worker import Kind, RemoteTraceback, receive, send
+from hfbucket.executors.worker import LENGTH, raise_here, send
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 _START: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from hfbucket.executors.worker import main; main()"
@@ -36,23 +41,36 @@ piece, which a compiled kernel reads where it lies.
 class Death:
     """How a process ended that should not have."""
 
-    #: `SIGSEGV`, or `exit code 3`.
+    #: `SIGSEGV`, or `exit code 3`; `stall` where it was ended for giving no sign.
     cause: str
     #: The last line it said on its standard error, maybe empty.
     said: str
+    #: For how many seconds it gave no sign.
+    stalled_s: float | None = None
 
     @property
     def words(self) -> str:
         """What happened, to be read after "a worker"."""
+        if self.stalled_s is not None:
+            return f"gave no sign for {self.stalled_s:g} s and was ended"
         was = "was killed by" if self.cause.startswith("SIG") else "ended with"
         hint = "; where nobody did it, memory may have run out: use fewer --workers" if self.cause == "SIGKILL" else ""
         return f"{was} {self.cause}{hint}" + (f": {self.said[:200]}" if self.said else "")
 
 
-def raise_here(value: tuple[BaseException, str]) -> NoReturn:
-    """Raise what a function raised over there, with its traceback there as the cause."""
-    error, text = value
-    raise error from RemoteTraceback(text)
+class Died(Exception):
+    """A process died over a call, or was ended for giving no sign. `death` says how."""
+
+    def __init__(self, death: Death) -> None:
+        super().__init__(f"a child process {death.words}")
+        self.death = death
+
+    def __reduce__(self) -> tuple[type[Died], tuple[Death]]:
+        return (Died, (self.death,))
+
+
+class _Stalled(Exception):
+    """Nothing came for too long."""
 
 
 class Process:
@@ -60,9 +78,12 @@ class Process:
 
     What libraries and the system say on its standard error is kept for the case that it dies: decoders complain there
     without naming the file, in words that the task's own result says better.
+
+    Args:
+        inherit: it gets the inheritable file descriptors of this process, so that a lock held by one stays held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, inherit: bool = True) -> None:
         self._errors = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the process
         command = [sys.executable, "-c", _START, json.dumps(sys.path)]
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
@@ -70,23 +91,47 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            close_fds=False,
+            close_fds=not inherit,
             env={**ENVIRONMENT, **os.environ},
         )
 
-    def send(self, message: object) -> None:
-        """Give it a task, forgetting what was said during the last one."""
-        self._errors.truncate(0)
-        send(self._process.stdin, message)  # type: ignore[arg-type]  # a pipe, as asked for
+    def call(
+        self,
+        function: Callable[[A], R],
+        argument: A,
+        *,
+        listener: Callable[[int], None] | None = None,
+        limit_s: float | None = None,
+    ) -> R:
+        """Return `function(argument)`, computed there.
 
-    def receive(self) -> tuple[Kind, Any]:
-        """Return its next message.
+        Args:
+            function: top-level in a module.
+            listener: is told what the function `report`s.
+            limit_s: seconds in which it has to end or report; it is ended otherwise.
 
         Raises:
-            EOFError: it is dead.
+            Died: it is dead and of no more use.
+            Exception: whatever `function` raised.
         """
-        message: tuple[Kind, Any] = pickle.loads(receive(self._process.stdout))  # type: ignore[arg-type]  # noqa: S301
-        return message
+        try:
+            self._errors.truncate(0)  # what was said during the last call
+            send(self._process.stdin, (function, argument))  # type: ignore[arg-type]  # a pipe, as asked for
+            while True:
+                kind, value = self._receive(limit_s)
+                if kind != "progress":
+                    break
+                if listener is not None:
+                    listener(value)
+        except (EOFError, BrokenPipeError) as error:
+            raise Died(self._death()) from error
+        except _Stalled:
+            self.kill()
+            raise Died(Death(cause="stall", said="", stalled_s=limit_s)) from None
+        if kind == "error":
+            raise_here(value)
+        result: R = value
+        return result
 
     def kill(self) -> int:
         """End it if need be; return its exit code, the negative signal where one killed it."""
@@ -99,7 +144,31 @@ class Process:
             with suppress(BrokenPipeError):  # a task was still in the buffer of a worker that is gone
                 file.close()  # type: ignore[union-attr]  # pipes, as asked for
 
-    def death(self) -> Death:
+    def _receive(self, limit_s: float | None) -> tuple[str, Any]:
+        """Return its next message."""
+        size = LENGTH.unpack(self._read(LENGTH.size, limit_s))[0]
+        message: tuple[str, Any] = pickle.loads(self._read(size, limit_s))  # noqa: S301 - from our own child, by a pipe
+        return message
+
+    def _read(self, size: int, limit_s: float | None) -> bytes:
+        """Return so many bytes of what it sends; past the pipe's buffer, for one cannot wait for that with a limit.
+
+        Raises:
+            EOFError: it is dead, maybe in the middle of a message.
+        """
+        number = self._process.stdout.fileno()  # type: ignore[union-attr]  # a pipe, as asked for
+        parts: list[bytes] = []
+        while size:
+            if limit_s is not None and not select.select([number], [], [], limit_s)[0]:
+                raise _Stalled
+            part = os.read(number, min(size, 1 << 20))
+            if not part:
+                raise EOFError("the pipe ended")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _death(self) -> Death:
         """Return how it died."""
         code = self.kill()
         self._errors.seek(0)

@@ -16,13 +16,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from hfbucket.executors.task import listening
 
 Kind = Literal["done", "progress", "error"]
 
-_LENGTH: Final = struct.Struct("<Q")
+LENGTH: Final = struct.Struct("<Q")
 _REPORT_EVERY_S: Final = 0.1
 
 
@@ -36,7 +36,7 @@ class RemoteTraceback(Exception):
 def send(stream: BinaryIO, message: object) -> None:
     """Write one message to a pipe."""
     data = pickle.dumps(message)
-    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.write(LENGTH.pack(len(data)) + data)
     stream.flush()
 
 
@@ -46,8 +46,8 @@ def receive(stream: BinaryIO) -> bytes:
     Raises:
         EOFError: the other end is closed, maybe in the middle of a message.
     """
-    prefix = stream.read(_LENGTH.size)
-    size = _LENGTH.unpack(prefix)[0] if len(prefix) == _LENGTH.size else -1
+    prefix = stream.read(LENGTH.size)
+    size = LENGTH.unpack(prefix)[0] if len(prefix) == LENGTH.size else -1
     data = stream.read(size) if size >= 0 else b""
     if len(data) != size:
         raise EOFError("the pipe ended")
@@ -80,11 +80,17 @@ def _run(message: bytes, listener: Callable[[int], None]) -> tuple[Kind, Any]:
             result = function(task)
         pickle.dumps(result)
     except BaseException as error:  # noqa: BLE001 - handed to the parent, which raises it there
-        return "error", _portable(error)
+        return "error", portable(error)
     return "done", result
 
 
-def _portable(error: BaseException) -> tuple[BaseException, str]:
+def raise_here(value: tuple[BaseException, str]) -> NoReturn:
+    """Raise what a function raised elsewhere, as `portable` made it, with its traceback there as the cause."""
+    error, text = value
+    raise error from RemoteTraceback(text)
+
+
+def portable(error: BaseException) -> tuple[BaseException, str]:
     """Return the error as it can cross a pipe, with its traceback as text."""
     text = "".join(traceback.format_exception(error))
     try:

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from hfbucket.config import Config
 from hfbucket.errors import SampleError
+from hfbucket.executors.engines import Workers
 from hfbucket.executors.isolated import Died, Isolated
-from hfbucket.executors.local import worker_count
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ def carefully(child: Isolated, care: Care, function: Callable[[A], R], argument:
     """Return `function(argument)` for one image, called in a child.
 
     Raises:
-        SampleError: `decode_errors`, the child died of it.
+        SampleError: `decode_errors`, the child died of it, or did not end in time.
         Died: it was killed, and other tasks may be why.
         MemoryError: as `Died`.
         Exception: whatever `function` raised.
@@ -44,7 +44,9 @@ def carefully(child: Isolated, care: Care, function: Callable[[A], R], argument:
     try:
         return child.call(function, argument)
     except Died as error:
-        cause = error.death.cause
+        cause, stalled_s = error.death.cause, error.death.stalled_s
+        if stalled_s is not None:
+            raise SampleError("decode_errors", f"the decoder did not end within {stalled_s:g} s") from error
         if cause == "SIGKILL" and care != Care.ALONE:
             raise
         how = f"died of {cause}" if cause.startswith("SIG") else f"ended its process with {cause}"
@@ -56,6 +58,23 @@ def carefully(child: Isolated, care: Care, function: Callable[[A], R], argument:
         raise SampleError("decode_errors", "the decoder ran out of memory") from error
 
 
-def workers_for(config: Config, urls: Iterable[str]) -> int:
-    """Return the number of processes for work on these urls: none for what lies in this one's memory alone."""
-    return 0 if any(url.startswith("memory://") for url in urls) else worker_count(config.workers)
+def workers_for(config: Config, urls: Iterable[str], *, limited: bool = False) -> Workers:
+    """Return who works on these urls: nobody but this process on what lies in its memory alone.
+
+    Args:
+        limited: the tasks report after every image, so that one which gives no sign can be told.
+    """
+    if any(url.startswith("memory://") for url in urls):
+        return Workers(count=0)
+    addresses = {"local": None, "ray": config.ray_address, "spark": config.spark_master}
+    return Workers(
+        count=config.workers,
+        executor=config.executor,
+        address=addresses[config.executor],
+        limit_s=stall_limit_s(config) if limited else None,
+    )
+
+
+def stall_limit_s(config: Config) -> float | None:
+    """Return after how many seconds without a sign of life a task is ended, or None for never."""
+    return config.stall_timeout or None

@@ -138,7 +138,7 @@ def _make(tasks: list[PrintTask], config: Config, on_event: OnEvent) -> None:
         return
     workers = workers_for(config, (task.unit.url for task in tasks))
     # Units in memory are read in this very process, which no image may end, unless that was asked for.
-    if workers == 0 and config.workers != 0 and config.dedupe != "sha256":
+    if workers.are_none and config.workers != 0 and config.dedupe != "sha256":
         tasks = [replace(task, care=Care.CHILD) for task in tasks]
     run_rounds(
         print_unit,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -19,15 +20,15 @@ from hfbucket.core.hashing import sha256_of
 from hfbucket.core.meta import SIDECAR
 from hfbucket.core.units import SourceSpec, Unit
 from hfbucket.errors import BuildError, SampleError, SourceError
+from hfbucket.executors.engines import map_tasks
 from hfbucket.executors.isolated import Died, Isolated
-from hfbucket.executors.local import map_tasks
-from hfbucket.executors.task import Failure
+from hfbucket.executors.task import Failure, report
 from hfbucket.io import store
 from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
 from hfbucket.sources import SOURCES
 from hfbucket.sources.rows import Look, look_at
 from hfbucket.stages.annotate import annotated
-from hfbucket.stages.care import Care, carefully, workers_for
+from hfbucket.stages.care import Care, carefully, stall_limit_s, workers_for
 from hfbucket.stages.copies import plan_copies, scanned
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.survey import Survey, cache_folder, refuse_empty, survey
@@ -128,11 +129,13 @@ def _scanned(todo: dict[str, _Scan], config: Config, total: int, on_event: OnEve
     written: dict[str, str] = {}
     before = total - len(todo)
     failures: list[Failure] = []
-    workers = workers_for(config, (scan.unit.url for scan in todo.values()))
+    urls = [scan.unit.url for scan in todo.values()]
+    # A remote unit is fetched as a whole first, which may take its time and gives no sign.
+    workers = workers_for(config, urls, limited=all(map(store.is_local, urls)))
     for care in Care:
         scans = [replace(scan, care=care) for file, scan in todo.items() if file not in written]
         failures = []
-        at_once = workers if care != Care.ALONE else min(workers, 1)
+        at_once = workers if care != Care.ALONE else workers.one_by_one()
         for scan, result in map_tasks(scan_one, scans, workers=at_once):
             if isinstance(result, Failure):
                 failures.append(result)
@@ -175,7 +178,7 @@ def scan_one(scan: _Scan) -> str | Failure:
     """Scan one unit and return the file its rows are in; runs in a worker."""
     unit = scan.unit
     try:
-        with _look(scan.care) as look:
+        with _look(scan) as look:
             table, facts = scanned(unit, scan.copy, scan.config, look)
     except (Died, MemoryError) as error:
         return failure_of(scan, error)
@@ -194,19 +197,20 @@ def scan_one(scan: _Scan) -> str | Failure:
 
 
 @contextmanager
-def _look(care: Care) -> Iterator[Look]:
-    """Yield what looks at an image: here, or with care in a child."""
-    if care == Care.NONE:
-        yield look_at
-        return
+def _look(scan: _Scan) -> Iterator[Look]:
+    """Yield what looks at an image, here or with care in a child, and reports each."""
+    looked = count(1)
 
     def look(file: BinaryIO, *, name: str, size_bytes: int, max_pixels: int) -> dict[str, Any]:
+        report(next(looked))
+        if scan.care == Care.NONE:
+            return look_at(file, name=name, size_bytes=size_bytes, max_pixels=max_pixels)
         try:
-            return carefully(child, care, _look_at_bytes, (file.read(), name, size_bytes, max_pixels))
+            return carefully(child, scan.care, _look_at_bytes, (file.read(), name, size_bytes, max_pixels))
         except SampleError as error:
             return {"outcome": error.outcome, "detail": error.detail}
 
-    with Isolated() as child:
+    with Isolated(stall_limit_s(scan.config)) as child:
         yield look
 
 

@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 
 from hfbucket.core.events import Notice, OnEvent, Progress
 from hfbucket.errors import BuildError
+from hfbucket.executors.engines import Workers, map_tasks
 from hfbucket.executors.isolated import Died
-from hfbucket.executors.local import map_tasks
 from hfbucket.executors.task import Failure
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def run_rounds(
     *,
     name: Callable[[T], str],
     stage: str,
-    workers: int,
+    workers: Workers,
     on_event: OnEvent,
     done: int = 0,
     careful: Callable[[T, bool], T] | None = None,
@@ -83,7 +83,7 @@ def run_rounds(
     counter = _Counter(stage, done, done + sum(counts), on_event, unit)
     left = dict(enumerate(tasks))
     for attempt in range(1, _ROUNDS + 1):
-        at_once = workers if attempt < _ROUNDS else min(workers, 1)
+        at_once = workers if attempt < _ROUNDS else workers.one_by_one()
         failures = _run_round(function, list(left.values()), [counts[n] for n in left], name, at_once, counter, remedy)
         if not failures:
             return
@@ -106,7 +106,7 @@ def _run_round(
     tasks: Sequence[T],
     counts: Sequence[int],
     name: Callable[[T], str],
-    workers: int,
+    workers: Workers,
     counter: _Counter,
     remedy: str,
 ) -> dict[int, Failure]:

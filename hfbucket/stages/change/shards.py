@@ -15,7 +15,7 @@ from hfbucket.core.keys import MEMBERS
 from hfbucket.core.manifest.model import Shard
 from hfbucket.core.sample import caption_bytes, metadata_bytes
 from hfbucket.errors import ChangeError, FormatError
-from hfbucket.executors.local import worker_count
+from hfbucket.executors.engines import Workers
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.receipts import Receipt, read_receipt, read_samples, receipt_file, write_receipt
 from hfbucket.io.shard_edit import ShardEdit
@@ -98,7 +98,7 @@ def rewrite_shards(
         [change.count for change in ordered],
         name=lambda task: task.change.shard.file,
         stage=opened.command,
-        workers=worker_count(workers) if total_bytes > _IN_PROCESS_BYTES else 0,
+        workers=Workers(count=workers if total_bytes > _IN_PROCESS_BYTES else 0),
         on_event=on_event,
         remedy="the export is as it was",
     )

@@ -75,9 +75,9 @@ def write_pending(
     if needed > free:
         text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"
         on_event(Notice(level="warning", text=text))
-    workers = workers_for(job.config, (indexed.unit.url for indexed in index.units))
+    workers = workers_for(job.config, (indexed.unit.url for indexed in index.units), limited=True)
     # Tasks of sources in memory run in this very process, which no image may end, unless that was asked for.
-    care = Care.CHILD if workers == 0 and job.config.workers != 0 else Care.NONE
+    care = Care.CHILD if workers.are_none and job.config.workers != 0 else Care.NONE
     # The longest first: no core waits for it at the end.
     pending = [replace(task, care=care) for task in sorted(pending, key=lambda task: -task.planned_bytes)]
     counts = [task.samples for task in pending]

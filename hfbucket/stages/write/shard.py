@@ -36,7 +36,7 @@ from hfbucket.io.images.jpeg import strip_metadata
 from hfbucket.io.receipts import Receipt, Rejected, write_receipt
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
-from hfbucket.stages.care import Care, carefully
+from hfbucket.stages.care import Care, carefully, stall_limit_s
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.write.read import SourceReader, read_units
 from hfbucket.stages.write.tasks import ShardTask
@@ -116,7 +116,7 @@ def _caller(task: ShardTask) -> Iterator[Callable[[Callable[[_Order], Any], _Ord
     if task.care == Care.NONE:
         yield lambda function, order: function(order)
         return
-    with Isolated() as child:
+    with Isolated(stall_limit_s(task.job.config)) as child:
         yield lambda function, order: carefully(child, task.care, function, order)
 
 

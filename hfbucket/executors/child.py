@@ -1,0 +1,36 @@
+"""A task on a machine of a cluster: run in a child of the engine's own worker, which keeps it for the next task.
+
+So a decoder that crashes or hangs ends the child and not the engine's worker, in the same way whatever the engine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Literal
+
+from hfbucket.executors.process import Died, Process
+from hfbucket.executors.worker import portable
+
+Answer = tuple[Literal["done", "died", "error"], Any]
+
+_children = threading.local()
+"""One child for each thread that runs tasks; it ends with this process, however that ends."""
+
+
+def run_in_child(
+    function: Callable[[Any], Any], task: object, limit_s: float | None, listener: Callable[[int], None] | None = None
+) -> Answer:
+    """Return what a task came to: its result, how its process died, or the error it raised; all can be copied."""
+    child: Process | None = getattr(_children, "process", None)
+    if child is None:
+        # What this worker inherited, such as sockets to its engine, must not stay open in a child that outlives it.
+        child = _children.process = Process(inherit=False)
+    try:
+        return "done", child.call(function, task, listener=listener, limit_s=limit_s)
+    except Died as error:
+        child.close()
+        _children.process = None
+        return "died", error.death.words
+    except BaseException as error:  # noqa: BLE001 - handed to the driver, which raises it there
+        return "error", portable(error)
