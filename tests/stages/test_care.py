@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import fsspec
@@ -17,7 +18,9 @@ import pytest
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice
 from hfbucket.core.outcomes import OUTCOMES
+from hfbucket.errors import SampleError
 from hfbucket.executors.isolated import Died, Isolated
+from hfbucket.stages.care import Care, carefully
 from hfbucket.stages.index import build_index
 from hfbucket.stages.write.build import build
 from tests.stages.pictures import caption, draw_folder, picture, tree
@@ -173,3 +176,10 @@ def test_a_child_that_died_is_replaced() -> None:
         assert child.call(double, 5) == 10
         with pytest.raises(ValueError, match="no number"):
             child.call(double, None)
+
+
+def test_a_decoder_that_does_not_end_in_time_makes_its_image_a_bad_sample() -> None:
+    with Isolated(limit_s=2) as child:
+        with pytest.raises(SampleError, match="decode_errors: the decoder did not end within 2 s"):
+            carefully(child, Care.CHILD, time.sleep, 60.0)
+        assert carefully(child, Care.CHILD, abs, -3) == 3

@@ -8,6 +8,7 @@ import pytest
 
 from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.errors import BuildError, SourceError
+from hfbucket.executors.engines import Workers
 from hfbucket.executors.task import Failure, report
 from hfbucket.stages import rounds
 from hfbucket.stages.rounds import failure_of, run_rounds
@@ -43,7 +44,7 @@ def work(task: int) -> Failure | None:
 def run(tasks: list[int], events: list[Event]) -> None:
     _tries.clear()
     run_rounds(
-        work, tasks, [10] * len(tasks), name=lambda n: f"task {n}", stage="write", workers=0,
+        work, tasks, [10] * len(tasks), name=lambda n: f"task {n}", stage="write", workers=Workers(count=0),
         on_event=events.append, done=5,
     )  # fmt: skip
 
