@@ -35,7 +35,7 @@ def build(
     *,
     on_event: OnEvent = ignore,
 ) -> Manifest:
-    """Write an export, or go on with one, and return its manifest; what an update would add to, see `stages.build`.
+    """Write an export, or go on with one, and return its manifest. Adding to a finished one is `stages.update`'s work.
 
     Args:
         sources: `PATH` or `name=PATH`, in order; one alone may be given as text.
@@ -44,7 +44,8 @@ def build(
 
     Raises:
         SourceError: a source is empty, contradicts itself, or lies inside the output or around it.
-        PlanMismatchError: not the plan that was expected, or other settings than the export there was built with.
+        PlanMismatchError: not the plan that was expected, or other settings than the export there was built with; or
+            that export came about in several steps, and building it anew would undo them.
         TooManyFailuresError: too many images cannot be decoded.
         BuildError: disk full, permission denied, a source is gone, or another build is at work here.
     """
