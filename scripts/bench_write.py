@@ -22,6 +22,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -162,7 +163,10 @@ class Hashed:
 
 def webdataset_shards(corpus: Corpus, target: Path) -> None:
     """Write the photos with a caption and metadata each by webdataset's ShardWriter, into one shard."""
-    with webdataset.ShardWriter(f"{target}-%06d.tar", verbose=0, opener=Hashed) as writer:
+    with (
+        closing(Hashed(f"{target}.tar")) as file,  # the writer leaves to its caller what its opener opened
+        webdataset.ShardWriter("%d", verbose=0, opener=lambda _: file) as writer,
+    ):
         for number, path in enumerate(corpus.paths):
             name = path.name
             sample = {"__key__": f"{number:06d}", "jpg": path.read_bytes(), "txt": f"photo {number}"}
