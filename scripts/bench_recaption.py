@@ -5,7 +5,7 @@
 PHOTOS is a folder of JPEG photos (without it those of scikit-image, encoded anew); they stand in the export under as
 many names as it takes to reach the size. The runs of all kinds are interleaved, so that a busy machine slows all
 alike; medians count. Every run ends with all bytes on the disk. `all` gives every image another caption, so every shard
-is written anew; `1 of 1000` one image in a thousand; `dry run` only counts.
+is written anew; `a few` twenty neighbours; `dry run` only counts.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from hfbucket.stages.recaption import recaption
 from hfbucket.stages.write.build import build
 from scripts.bench_write import cpu_seconds, scikit_photos
 
-RARE = 1000
-"""One image of so many has a caption of the variant `rare`."""
+FEW = 20
+"""Images that have a caption of the variant `few` and lose it again."""
 
 
 def make_photos(photos: Path | None, folder: Path, size_bytes: int) -> list[str]:
@@ -54,7 +54,7 @@ def make_photos(photos: Path | None, folder: Path, size_bytes: int) -> list[str]
 
 
 def make_workspace(path: Path, names: list[str]) -> None:
-    """Write captions of three models: `one` and `two` for every image, `rare` for some."""
+    """Write captions of three models: `one` and `two` for every image, `few` for the last."""
     with writing(path, create=True) as connection, transaction(connection):
         connection.executemany(
             "INSERT INTO images (image_id, key, kind, path, member, offset, size_bytes) "
@@ -63,7 +63,7 @@ def make_workspace(path: Path, names: list[str]) -> None:
         )
         texts = [(name, variant, f"The {variant} caption of {name}, " + "as long as captions are" + " and longer" * 16)
                  for name in names for variant in ("one", "two")]  # fmt: skip
-        texts += [(name, "rare", f"A rare one of {name}") for name in names[::RARE]]
+        texts.append((names[-1], "few", "There is one always"))
         connection.executemany("INSERT INTO captions (image_id, variant, status, text) VALUES (?, ?, 'ok', ?)", texts)
 
 
@@ -87,6 +87,15 @@ def select(export: Path, workspace: Path, priority: str, workers: int, dry_run: 
     os.sync()
 
 
+def select_few(export: Path, workspace: Path, names: list[str], there: bool, workers: int, root: Path) -> None:
+    """Give some images a caption of their own, or take it away again."""
+    with writing(workspace) as connection, transaction(connection):
+        sql = "INSERT INTO captions (image_id, variant, status, text) VALUES (?, 'few', 'ok', 'One of the few')"
+        gone = "DELETE FROM captions WHERE image_id = ? AND variant = 'few'"
+        connection.executemany(sql if there else gone, ((name,) for name in names))
+    select(export, workspace, "few,one", workers, False, root)
+
+
 def measure(photos: Path | None, size_bytes: int, shard_bytes: int, workers: list[int], repeats: int) -> dict[str, Any]:
     """Return the size of the export and what every kind of run took in seconds."""
     with tempfile.TemporaryDirectory(prefix="bench-recaption-") as temporary:
@@ -105,8 +114,9 @@ def measure(photos: Path | None, size_bytes: int, shard_bytes: int, workers: lis
             runs[f"all, {number} workers"] = partial(select, export, workspace, "two", number, False)
             runs[f"all back, {number} workers"] = partial(select, export, workspace, "one", number, False)
         runs["dry run"] = partial(select, export, workspace, "two", 0, True)
-        runs[f"1 of {RARE}"] = partial(select, export, workspace, "rare,one", workers[-1], False)
-        runs[f"1 of {RARE} back"] = partial(select, export, workspace, "one", workers[-1], False)
+        runs["all, then a few"] = partial(select, export, workspace, "few,one", workers[-1], False)
+        for name, there in (("a few", True), ("a few back", False)):
+            runs[name] = partial(select_few, export, workspace, names[:-1][:FEW], there, workers[-1])
         manifest = read_manifest(export)
         spent: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
         for _ in range(repeats):

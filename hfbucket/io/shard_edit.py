@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hfbucket.errors import FormatError
+from hfbucket.io.atomic import begin_flush
 from hfbucket.io.moves import copy_range
 from hfbucket.io.ustar import END, header, padding
 
@@ -72,7 +73,9 @@ class ShardEdit:
         return offset
 
     def finish(self, *, sha256: str | None) -> tuple[int, str]:
-        """End the archive and flush it to disk; return its size in bytes and its sha256 in hex.
+        """End the archive and begin to flush it to disk; return its size in bytes and its sha256 in hex.
+
+        It is on the disk after `flush_files`.
 
         Args:
             sha256: what the old shard's must be; None where nobody knows.
@@ -88,7 +91,7 @@ class ShardEdit:
         if sha256 not in (None, actual):
             message = f"sha256 must be {sha256}, got {actual}: the shard is damaged; pull or build it again"
             raise FormatError(message, where=self._source.name)
-        os.fsync(self._new.fileno())
+        begin_flush(self._new.fileno())
         self._finished = True
         return self.size_bytes, self._new_hash.hexdigest()
 

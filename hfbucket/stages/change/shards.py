@@ -17,6 +17,7 @@ from hfbucket.core.sample import caption_bytes, metadata_bytes
 from hfbucket.errors import ChangeError, FormatError
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.task import Failure, report
+from hfbucket.io.atomic import flush_files
 from hfbucket.io.receipts import Receipt, read_receipt, read_samples, receipt_file, write_receipt
 from hfbucket.io.shard_edit import ShardEdit
 from hfbucket.io.ustar import BLOCK, padding
@@ -102,6 +103,7 @@ def rewrite_shards(
         on_event=on_event,
         remedy="the export is as it was",
     )
+    flush_files([opened.new / change.shard.file for change in changes])
     return {change.shard.file: _written(opened, change.shard) for change in changes}
 
 
