@@ -24,7 +24,7 @@ import pyarrow.parquet
 
 from hfbucket.config import Config
 from hfbucket.core.outcomes import OUTCOMES
-from hfbucket.core.plan.rows import COLUMNS
+from hfbucket.core.plan.rows import columns_for
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io.index_files import Index, IndexedUnit
 from hfbucket.io.tables import write_table
@@ -66,7 +66,7 @@ def _unit_table(random: np.random.Generator, texts: pa.Array, count: int) -> pa.
         "outcome": pa.array(["decode_errors"]).take(pa.compute.if_else(pa.compute.equal(outcome, 0), outcome, None)),
         "captions": captions,
     }
-    return pa.table(columns, schema=pa.schema([INDEX.field(name) for name in COLUMNS]))
+    return pa.table(columns, schema=pa.schema([INDEX.field(name) for name in columns]))
 
 
 def open_index(folder: Path) -> Index:
@@ -85,7 +85,7 @@ def measure(folder: Path, what: str) -> dict[str, object]:
     start = time.perf_counter()
     result: dict[str, object] = {"what": what, "rows": index.rows}
     if what == "read":
-        for _ in index.groups(*COLUMNS):
+        for _ in index.groups(*columns_for(CONFIG)):
             pass
     else:
         plan = make_plan(index, CONFIG)

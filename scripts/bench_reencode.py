@@ -32,6 +32,8 @@ from typing import Any, Final
 from PIL import Image, ImageOps
 
 from hfbucket.config import Config
+from hfbucket.core.law.geometry import Geometry, digest_words
+from hfbucket.core.plan.layout import geometry_of
 from hfbucket.core.plan.model import Plan
 from hfbucket.executors.local import map_tasks
 from hfbucket.executors.process import ENVIRONMENT
@@ -144,16 +146,16 @@ def child(environment: Mapping[str, str]) -> Iterator[Pool]:
 def fits_of(folder: Path, index: Index, plan: Plan, config: Config) -> list[list[Fit]]:
     """Return the photos of every shard, in the order of the tasks."""
     fits: list[list[Fit]] = []
-    for _, _, rows in plan.shard_rows():
-        taken = index.take(rows, ("member", "width", "height")).to_pylist()
+    for number, _, rows in plan.shard_rows():
+        bucket = plan.buckets[number]
+        taken = index.take(rows, ("member", "width", "height", "digest"))
+        columns = geometry_of(plan, rows, digest_words(taken["digest"].combine_chunks()), config)
         fits.append([])
-        for row, source in zip(rows, taken, strict=True):
-            bucket = plan.buckets[plan.bucket[row]]
-            left, top = int(plan.crop_left[row]), int(plan.crop_top[row])
-            resized = int(plan.resized_w[row]), int(plan.resized_h[row])
-            w, h = source["width"], source["height"]
-            subsampling = jpeg_subsampling(config, bucket, w, h)
-            box = (left, top, left + bucket.w, top + bucket.h)
+        for at, source in enumerate(taken.to_pylist()):
+            to = Geometry(w=bucket.w, h=bucket.h, **{name: int(values[at]) for name, values in columns.items()})
+            subsampling = jpeg_subsampling(config, to, source["width"], source["height"])
+            box = (to.crop_left, to.crop_top, to.crop_left + to.w, to.crop_top + to.h)
+            resized = (to.resized_w, to.resized_h)
             fits[-1].append(Fit(path=folder / source["member"], resized=resized, box=box, subsampling=subsampling))
     return fits
 

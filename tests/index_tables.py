@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from hfbucket.config import Config
 from hfbucket.core.keys import digest_of
+from hfbucket.core.law.geometry import digest_words
 from hfbucket.core.plan.captions import choice_of, own_variants
-from hfbucket.core.plan.rows import COLUMNS, Rows
+from hfbucket.core.plan.layout import geometry_of
+from hfbucket.core.plan.model import Plan
+from hfbucket.core.plan.rows import Rows, columns_for
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io.index_files import Index, write_unit
 from hfbucket.schemas import INDEX
@@ -31,13 +36,43 @@ def index_table(rows: Sequence[dict[str, object]]) -> pa.Table:
 
 def planning_rows(rows: Sequence[dict[str, object]], config: Config, *, pieces: int = 1) -> Rows:
     """The rows as planning takes them, put in so many pieces."""
-    table = index_table(rows).select(list(COLUMNS))
-    filled = Rows.empty(len(rows))
+    table = index_table(rows).select(list(columns_for(config)))
+    filled = Rows.empty(len(rows), config, words=2)
     choice = choice_of(config, own_variants(config), ())
     step = -(-len(rows) // pieces) or 1
     for start in range(0, len(rows), step):
         filled.put(start, table.slice(start, step), config, choice)
     return filled
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a plan puts each row: bucket, shard and position are -1 where it has no place."""
+
+    bucket: np.ndarray
+    shard: np.ndarray
+    position: np.ndarray
+
+
+def places(made: Plan) -> Places:
+    columns = np.full((3, len(made.outcome)), -1, dtype=np.int64)
+    for bucket, shard, members in made.shard_rows():
+        columns[:, members] = [[bucket] * len(members), [shard] * len(members), range(len(members))]
+    return Places(*columns)
+
+
+def geometries(made: Plan, rows: Sequence[dict[str, object]], config: Config) -> dict[str, list[int]]:
+    """The geometry of every row; all must have a place."""
+    words = digest_words(pa.array([row["digest"] for row in rows], pa.binary(32)))
+    columns = geometry_of(made, np.arange(len(rows)), words, config)
+    return {name: values.tolist() for name, values in columns.items()}
+
+
+def planned_bytes(alone: Plan) -> np.ndarray:
+    """What each row of a plan with one sample a shard counts for; 0 where it has no place."""
+    result = np.zeros(len(alone.outcome), dtype=np.int64)
+    result[alone.members] = alone.shards.planned_bytes
+    return result
 
 
 def write_index(folder: Path, *sources: Sequence[dict[str, object]], facts: UnitFacts | None = None) -> Index:

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from hfbucket.config import Config
 from hfbucket.core.card.numbers import plural, size
+from hfbucket.core.chunks import chunks
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.outcomes import CODE, EXPORTED
@@ -111,8 +112,7 @@ def caption_report(index: Index, made: Plan, config: Config) -> CaptionReport | 
         # Outcomes stand in the order in which they apply: these images came as far as their captions.
         reached = (outcome == EXPORTED) | (outcome >= CODE["skipped_no_caption"])
         counts += CaptionCounts.of(piece["captions"].filter(pa.array(reached)), choice)
-    chosen = made.caption_index[made.outcome == EXPORTED]
-    selected = np.bincount(chosen[chosen >= 0], minlength=len(choice.universe)).tolist()
+    selected = selected_captions(made, len(choice.universe))[1:]
     lines = tuple(
         CaptionLine(
             variant=name,
@@ -130,6 +130,15 @@ def caption_report(index: Index, made: Plan, config: Config) -> CaptionReport | 
         min_caption_chars=choice.min_chars,
         only_too_short=counts.only_too_short,
     )
+
+
+def selected_captions(made: Plan, variants: int) -> list[int]:
+    """Return for how many of the images that are exported no caption is selected, and how many have each variant's."""
+    images = np.zeros(variants + 1, dtype=np.int64)
+    for here in chunks(len(made.outcome)):
+        chosen = made.caption_index[here][made.outcome[here] == EXPORTED]
+        images += np.bincount(chosen.astype(np.int64) + 1, minlength=variants + 1)
+    return images.tolist()
 
 
 def _gathered(

@@ -11,18 +11,18 @@ from typing import NoReturn
 import numpy as np
 
 from hfbucket.config import Config
-from hfbucket.core.duplicates.exact import repeats
+from hfbucket.core.chunks import chunks
+from hfbucket.core.duplicates.exact import Repeats, find_repeats
 from hfbucket.core.events import OnEvent, Progress, ignore
 from hfbucket.core.hashing import sha256_of
 from hfbucket.core.law.buckets import SDXL, Protos, parse_protos, scaled_buckets
-from hfbucket.core.law.geometry import Int64s, Words
-from hfbucket.core.law.sizes import distinct_sizes
+from hfbucket.core.law.geometry import Int64s, Words, digest_words
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan import figures
 from hfbucket.core.plan.captions import Choice
 from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import Plan
-from hfbucket.core.plan.rows import COLUMNS, Rows
+from hfbucket.core.plan.rows import Rows, columns_for
 from hfbucket.core.plan.standing import Bools, Standing
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import ConfigError, SourceError
@@ -82,9 +82,11 @@ def make_plan(
         named = ", ".join(source.url for source in index.sources)
         raise SourceError(f"no images in {named}; check the path, or force how it is read with --source-type")
     choice = choice_for(index, config)
-    rows = _read(index, config, choice, on_event)
+    # What an export holds is looked up by key: two words.
+    rows = _read(index, config, choice, on_event, words=1 if standing is None else 2)
+    same_id = find_repeats(rows.words[:, 0], partial(keys_of, index))
     if config.duplicate_ids == "error":
-        check_ids(index, rows.words)
+        check_ids(index, same_id)
     stands = None if standing is None else standing(rows)
     looked_at = np.ones(index.rows, dtype=bool) if stands is None else ~stands.apart
     left_out = filtered(index, config, (rows.outcome == EXPORTED) & looked_at, on_event)
@@ -95,15 +97,15 @@ def make_plan(
         decided = sha256_of([decided, left_out.sha256])[:16]
     _check_captions(index, rows, config, choice, looked_at)
     if config.dedupe == "none":
-        plan = plan_rows(rows, buckets, config, plan_id=decided, standing=stands)
+        plan = plan_rows(rows, buckets, config, plan_id=decided, same_id=same_id, standing=stands)
     else:
         look = partial(fingerprints, index, config=config, on_event=on_event, copies=copies)
-        plan = plan_rows(rows, buckets, config, standing=stands, fingerprints=look)
+        plan = plan_rows(rows, buckets, config, same_id=same_id, standing=stands, fingerprints=look)
         # An index knows nothing of pixels, and of bytes but their number: what was found decides, too.
         plan = replace(plan, plan_id=sha256_of([decided, plan.twins.sha256])[:16])
     plan = replace(plan, filtered=left_out)
-    if stands is None and not np.any(plan.outcome == EXPORTED):
-        _refuse_nothing(rows, plan, config, protos)
+    if stands is None and not len(plan.members):
+        _refuse_nothing(plan, config, protos)
     return plan
 
 
@@ -120,21 +122,26 @@ def plan_id(index: Index, config: Config, protos: Protos) -> str:
     return sha256_of(decides)[:16]
 
 
-def _read(index: Index, config: Config, choice: Choice, on_event: OnEvent) -> Rows:
-    rows = Rows.empty(index.rows)
-    for start, piece in index.groups(*COLUMNS):
+def _read(index: Index, config: Config, choice: Choice, on_event: OnEvent, *, words: int) -> Rows:
+    rows = Rows.empty(index.rows, config, words=words)
+    for start, piece in index.groups(*columns_for(config)):
         rows.put(start, piece, config, choice)
         on_event(Progress(stage="plan", done=start + piece.num_rows, total=index.rows, unit="images"))
     return rows
 
 
-def check_ids(index: Index, words: Words) -> None:
-    """Refuse two inputs with one image_id, naming both.
+def keys_of(index: Index, rows: Int64s) -> Words:
+    """Return the first 16 bytes of the digests of index rows, as words."""
+    words = np.empty((len(rows), 2), dtype=np.uint64)
+    for here in chunks(len(rows)):
+        digests = index.take(rows[here], ("digest",))["digest"]
+        words[here] = digest_words(digests.combine_chunks())[:, :2]
+    return words
 
-    Args:
-        words: uint64[rows, >= 2], the digests as big-endian words.
-    """
-    again, first = repeats(words)
+
+def check_ids(index: Index, same_id: Repeats) -> None:
+    """Refuse two inputs with one image_id, naming both."""
+    again, first = same_id.among(np.ones(len(same_id.rows), dtype=bool))
     if len(again) == 0:
         return
     pair = np.array([first[0], again[0]], dtype=np.int64)
@@ -199,17 +206,17 @@ def _ids(index: Index, rows: Int64s) -> str:
     return ", ".join(map(repr, index.take(rows[:_SHOWN], ("image_id",))["image_id"].to_pylist()))
 
 
-def _refuse_nothing(rows: Rows, plan: Plan, config: Config, protos: Protos) -> NoReturn:
-    counts = np.bincount(plan.outcome, minlength=len(OUTCOMES))
-    found = ", ".join(f"{counts[code]} {name}" for code, name in enumerate(OUTCOMES) if counts[code])
-    small = np.flatnonzero(plan.outcome == CODE["skipped_too_small"])
-    if len(small):
-        sizes = distinct_sizes(rows.width[small], rows.height[small])
-        largest = np.argmax(sizes.width * sizes.height)
-        taken = figures.rescued_by_base(sizes, config, protos)
+def _refuse_nothing(plan: Plan, config: Config, protos: Protos) -> NoReturn:
+    images = plan.images()
+    told = ", ".join(f"{images[code]} {name}" for code, name in enumerate(OUTCOMES) if images[code])
+    found = figures.figures_of(plan)
+    if images[CODE["skipped_too_small"]]:
+        sizes = plan.sizes
+        largest = np.argmax(sizes.width * sizes.height * (found.too_small > 0))
+        taken = figures.rescued_by_base(sizes, found.too_small, config, protos)
         remedy = ", ".join(f"--base {base} would take {images}" for base, images in [*taken.items()][:_SHOWN])
         raise SourceError(
-            f"no image fits any bucket ({found}): the largest too small one has {sizes.width[largest]}x"
+            f"no image fits any bucket ({told}): the largest too small one has {sizes.width[largest]}x"
             f"{sizes.height[largest]} pixels; {remedy or 'no common lower base would take any'}"
         )
-    raise SourceError(f"nothing would be exported: of {len(rows.outcome)} images {found}")
+    raise SourceError(f"nothing would be exported: of {len(plan.outcome)} images {told}")

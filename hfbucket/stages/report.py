@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbucket.config import Config
 from hfbucket.core.events import OnEvent, ignore
-from hfbucket.core.law.sizes import Sizes, distinct_sizes
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan import figures
 from hfbucket.core.plan.captions import Choice
-from hfbucket.core.plan.model import ENCODE_FULL, Plan
+from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.report import Example, Needs, OutcomeLine, PlanReport, SourceLine, WorstCrop
+from hfbucket.core.plan.rows import PASSTHROUGH
 from hfbucket.executors.local import worker_count
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local
 from hfbucket.sources import SOURCES
-from hfbucket.stages.captions import caption_report, choice_for, with_captions, with_priority
+from hfbucket.stages.captions import caption_report, choice_for, selected_captions, with_captions, with_priority
 from hfbucket.stages.filters import check_filters
 from hfbucket.stages.index import index_of
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.survey import survey
 from hfbucket.stages.twins import twin_words
-
-_COLUMNS = ("format", "size_bytes", "width", "height", "gps", "caption_repaired")
 
 
 def plan(
@@ -69,27 +68,26 @@ def make_report(
     index: Index, made: Plan, config: Config, sources: Sequence[str], output: str, compare_bases: bool
 ) -> PlanReport:
     """Return the report of a plan that was made of an index."""
-    table = index.columns(*_COLUMNS)
-    rows, loss_ppm = figures.exported_loss_ppm(made)
-    sizes, too_small = _sizes(table, made)
+    found = figures.figures_of(made)
+    scanned = _scanned(index, made)
     protos = read_protos(config)
     is_sample = _is_sample(index)
     return PlanReport(
-        sources=_source_lines(index, table),
+        sources=_source_lines(index, scanned),
         images_seen=index.rows,
         funnel=_funnel(index, made, config.dedupe),
         too_many_failures=figures.too_many_failures(made, config.max_failure_ratio),
         batch_size=config.batch_size,
-        tables=figures.base_tables(made, rows, loss_ppm, config.batch_size),
-        worst_crops=_worst_crops(index, made, rows, loss_ppm),
-        rescued_by_base=figures.rescued_by_base(too_small, config, protos),
-        base_options=figures.base_options(sizes, config, protos) if compare_bases else (),
+        tables=figures.base_tables(made, found, config.batch_size),
+        worst_crops=_worst_crops(index, made, found),
+        rescued_by_base=figures.rescued_by_base(made.sizes, found.too_small, config, protos),
+        base_options=(figures.base_options(made.sizes, found.open_to_bases, config, protos) if compare_bases else ()),
         captions_selected=_captions_selected(made, choice_for(index, config)),
         captions=caption_report(index, made, config),
-        captions_repaired=int(pc.sum(table["caption_repaired"]).as_py() or 0),
-        reencoded_in_passthrough=_reencoded(made) if config.image_mode == "passthrough_jpeg" else None,
-        images_with_gps=int(_is_true(table["gps"])[made.outcome == EXPORTED].sum()),
-        needs=_needs(index, made, table, config, output),
+        captions_repaired=sum(each.captions_repaired for each in scanned),
+        reencoded_in_passthrough=int(found.encoded_full.sum()) if config.image_mode == PASSTHROUGH else None,
+        images_with_gps=sum(each.exported_with_gps for each in scanned),
+        needs=_needs(index, made, found, scanned, config, output),
         shuffle=config.shuffle,
         is_sample=is_sample,
         plan_id=made.plan_id,
@@ -101,28 +99,42 @@ def _is_sample(index: Index) -> bool:
     return bool(index.units_listed) and sum(index.units_listed) > len(index.units)
 
 
-def _is_true(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), dtype=bool)
+@dataclass(slots=True)
+class _Scanned:
+    """What the index tells of one unit, in numbers."""
+
+    bytes: int = 0
+    exported_bytes: int = 0
+    exported_with_gps: int = 0
+    captions_repaired: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
 
 
-def _pixels(table: pa.Table, name: str) -> figures.Int64s:
-    return np.asarray(pc.fill_null(table[name], 0).to_numpy(), dtype=np.int64)
+def _scanned(index: Index, made: Plan) -> list[_Scanned]:
+    """Return the numbers of every unit, read a piece at a time."""
+    units = [_Scanned() for _ in index.units]
+    for start, piece in index.groups("format", "size_bytes", "gps", "caption_repaired"):
+        unit = units[int(index.unit_of(np.array([start]))[0])]
+        exported = pa.array(made.outcome[start : start + piece.num_rows] == EXPORTED)
+        unit.bytes += pc.sum(piece["size_bytes"]).as_py() or 0
+        unit.exported_bytes += pc.sum(piece["size_bytes"].filter(exported)).as_py() or 0
+        unit.exported_with_gps += pc.sum(piece["gps"].filter(exported)).as_py() or 0
+        unit.captions_repaired += pc.sum(piece["caption_repaired"]).as_py() or 0
+        unit.formats.update(_value_counts(piece["format"]))
+    return units
 
 
-def _source_lines(index: Index, table: pa.Table) -> tuple[SourceLine, ...]:
+def _source_lines(index: Index, scanned: Sequence[_Scanned]) -> tuple[SourceLine, ...]:
     lines = []
     for number, source in enumerate(index.sources):
         units = [at for at, unit in enumerate(index.units) if unit.unit.source == number]
-        # The units of a source are one run of the index.
-        first = int(index.starts[units[0]]) if units else 0
-        rows = table.slice(first, sum(index.units[at].rows for at in units))
         facts = index.facts(number)
         line = SourceLine(
             name=source.name, kind=source.kind, units=len(units),
             units_listed=index.units_listed[number] if index.units_listed else len(units),
-            images=rows.num_rows, bytes=int(pc.sum(rows["size_bytes"]).as_py() or 0),
-            formats=_frequent(_value_counts(rows["format"])), ignored=_frequent(facts.ignored),
-            ignored_members=facts.ignored_members, notes=facts.notes,
+            images=sum(index.units[at].rows for at in units), bytes=sum(scanned[at].bytes for at in units),
+            formats=_frequent(sum((scanned[at].formats for at in units), Counter())),
+            ignored=_frequent(facts.ignored), ignored_members=facts.ignored_members, notes=facts.notes,
         )  # fmt: skip
         lines.append(line)
     return tuple(lines)
@@ -138,7 +150,7 @@ def _frequent(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _funnel(index: Index, made: Plan, dedupe: str) -> tuple[OutcomeLine, ...]:
-    lines = []
+    lines, images = [], made.images()
     for outcome, rows in figures.first_rows(made).items():
         shown = index.take(rows, ("image_id", "detail"))
         told = pc.coalesce(twin_words(index, made.twins, dedupe, rows), made.filtered.details(rows), shown["detail"])
@@ -146,67 +158,47 @@ def _funnel(index: Index, made: Plan, dedupe: str) -> tuple[OutcomeLine, ...]:
             Example(image_id=image_id, detail=detail)
             for image_id, detail in zip(shown["image_id"].to_pylist(), told.to_pylist(), strict=True)
         )
-        count = int(np.count_nonzero(made.outcome == CODE[outcome]))
-        lines.append(OutcomeLine(outcome=outcome, images=count, examples=examples))
-    exported = int(np.count_nonzero(made.outcome == EXPORTED))
-    return (*lines, OutcomeLine(outcome=OUTCOMES[EXPORTED], images=exported))
+        lines.append(OutcomeLine(outcome=outcome, images=images[CODE[outcome]], examples=examples))
+    return (*lines, OutcomeLine(outcome=OUTCOMES[EXPORTED], images=images[EXPORTED]))
 
 
-def _worst_crops(index: Index, made: Plan, rows: figures.Int64s, loss_ppm: figures.Int64s) -> tuple[WorstCrop, ...]:
-    worst = figures.worst_rows(rows, loss_ppm)
-    shown = index.take(rows[worst], ("image_id", "width", "height")).to_pylist()
+def _worst_crops(index: Index, made: Plan, found: figures.Figures) -> tuple[WorstCrop, ...]:
+    rows = figures.worst_rows(made, found)
+    sizes = made.size[rows].tolist()
+    names = index.take(rows, ("image_id",))["image_id"].to_pylist()
     return tuple(
         WorstCrop(
-            image_id=row["image_id"],
-            bucket_id=made.buckets[made.bucket[rows[at]]].bucket_id,
-            source_w=row["width"],
-            source_h=row["height"],
-            crop_loss_ppm=int(loss_ppm[at]),
+            image_id=name,
+            bucket_id=made.buckets[made.bucket_of_size[size]].bucket_id,
+            source_w=int(made.sizes.width[size]),
+            source_h=int(made.sizes.height[size]),
+            crop_loss_ppm=int(found.loss_ppm[size]),
         )
-        for at, row in zip(worst, shown, strict=True)
-    )
-
-
-def _sizes(table: pa.Table, made: Plan) -> tuple[Sizes, Sizes]:
-    """Return the distinct sizes of all images that only the choice of bases decides about, and of those too small."""
-    width, height = _pixels(table, "width"), _pixels(table, "height")
-    too_small = made.outcome == CODE["skipped_too_small"]
-    open_to_bases = too_small | (made.outcome == EXPORTED)
-    for name in ("skipped_too_cropped", "skipped_rare_bucket"):
-        open_to_bases |= made.outcome == CODE[name]
-    return (
-        distinct_sizes(width[open_to_bases], height[open_to_bases]),
-        distinct_sizes(width[too_small], height[too_small]),
+        for name, size in zip(names, sizes, strict=True)
     )
 
 
 def _captions_selected(made: Plan, choice: Choice) -> dict[str, int]:
-    chosen = made.caption_index[made.outcome == EXPORTED].astype(np.int64)
-    counts = np.bincount(chosen + 1, minlength=len(choice.universe) + 1)
+    images = selected_captions(made, len(choice.universe))
     names = ("none", *choice.universe)
-    return {names[at]: int(counts[at]) for at in (*range(1, len(names)), 0) if counts[at]}
+    return {names[at]: images[at] for at in (*range(1, len(names)), 0) if images[at]}
 
 
-def _reencoded(made: Plan) -> int:
-    return int(np.count_nonzero((made.outcome == EXPORTED) & (made.encode == ENCODE_FULL)))
-
-
-def _needs(index: Index, made: Plan, table: pa.Table, config: Config, output: str) -> Needs:
-    size_bytes = _pixels(table, "size_bytes")
+def _needs(
+    index: Index, made: Plan, found: figures.Figures, scanned: Sequence[_Scanned], config: Config, output: str
+) -> Needs:
     workers = max(1, worker_count(config.workers))
+    spooled = (
+        each for each, unit in zip(scanned, index.units, strict=True)
+        if not SOURCES[unit.unit.kind].random_access(unit.unit)
+    )  # fmt: skip
     return Needs(
         output_bytes=figures.output_bytes(made),
-        spool_bytes=_spool_bytes(index, made, size_bytes),
+        spool_bytes=sum(each.exported_bytes for each in spooled),
         free_disk_bytes=_free_disk_bytes(output),
-        seconds=figures.build_seconds(made, _pixels(table, "width") * _pixels(table, "height"), size_bytes, workers),
+        seconds=figures.build_seconds(made, found, sum(each.exported_bytes for each in scanned), workers),
         workers=workers,
     )
-
-
-def _spool_bytes(index: Index, made: Plan, size_bytes: figures.Int64s) -> int:
-    rows = np.flatnonzero(made.outcome == EXPORTED)
-    spooled = np.array([not SOURCES[unit.unit.kind].random_access(unit.unit) for unit in index.units], dtype=bool)
-    return int(size_bytes[rows[spooled[index.unit_of(rows)]]].sum())
 
 
 def _free_disk_bytes(output: str) -> int | None:

@@ -16,7 +16,7 @@ from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.growth import HELD, LEFT_OUT, NEW, REMOVED, SETTLED, Growth, Known, grow, key_words, places_of
 from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import Plan
-from tests.index_tables import planning_rows, row
+from tests.index_tables import places, planned_bytes, planning_rows, row
 from tests.property import oracle
 
 PROTOS = ((1024, 512), (1024, 1024), (512, 1024))
@@ -84,7 +84,7 @@ def keys(names: object) -> np.ndarray:
 def held_by(made: Plan, buckets: tuple[Bucket, ...], images: dict[int, Image], removed: set[int]) -> list[int]:
     names = sorted(images)
     kept = [at for at, name in enumerate(names) if made.outcome[at] == EXPORTED and name not in removed]
-    return [int(np.sum(made.bucket[kept] == number)) for number in range(len(buckets))]
+    return [int(np.sum(places(made).bucket[kept] == number)) for number in range(len(buckets))]
 
 
 @settings(max_examples=80)
@@ -120,9 +120,15 @@ def test_growth(
 
     buckets = before.buckets
     counts = held_by(before, buckets, first, removed)
-    next_shard = [int(before.shard[before.bucket == number].max(initial=-1)) + 1 for number in range(len(buckets))]
+    next_shard = next_shards(before)
     after = plan(now, config, (growth, counts, next_shard))
-    check_appended(after, states, now, counts, next_shard, config)
+    planned = planned_bytes(plan(now, replace(config, max_shard_samples=1), (growth, counts, next_shard)))
+    check_appended(after, planned, states, now, counts, next_shard, config)
+
+
+def next_shards(made: Plan) -> list[int]:
+    where = places(made)
+    return [int(where.shard[where.bucket == number].max(initial=-1)) + 1 for number in range(len(made.buckets))]
 
 
 def is_other(before: Image, now: Image, which: slice) -> bool:
@@ -131,11 +137,18 @@ def is_other(before: Image, now: Image, which: slice) -> bool:
 
 
 def check_appended(
-    after: Plan, states: list[int], now: dict[int, Image], counts: list[int], next_shard: list[int], config: Config
+    after: Plan,
+    planned: np.ndarray,
+    states: list[int],
+    now: dict[int, Image],
+    counts: list[int],
+    next_shard: list[int],
+    config: Config,
 ) -> None:
     """What stands keeps its place, the rest comes after it, as a plan of it alone would have it."""
+    where = places(after)
     looked_at = [at for at, state in enumerate(states) if state in (NEW, LEFT_OUT)]
-    assert all(after.shard[at] == -1 for at in set(range(len(states))) - set(looked_at))
+    assert all(where.shard[at] == -1 for at in set(range(len(states))) - set(looked_at))
     assert [OUTCOMES[after.outcome[at]] for at, state in enumerate(states) if state == REMOVED] == ["removed"] * (
         states.count(REMOVED)
     )
@@ -144,10 +157,10 @@ def check_appended(
     alone = plan(rest, replace(config, rare="keep"))
     if config.rare == "keep":
         assert after.outcome[looked_at].tolist() == alone.outcome.tolist()
-        assert after.bucket[looked_at].tolist() == alone.bucket.tolist()
+        assert where.bucket[looked_at].tolist() == places(alone).bucket.tolist()
     else:
         for number, total in enumerate(counts):
-            placed = int(np.sum(after.bucket == number))
+            placed = int(np.sum(where.bucket == number))
             assert placed == 0 or placed + total >= config.min_bucket
     assert all(after.outcome[at] == CODE["skipped_rare_bucket"] or after.outcome[at] == alone.outcome[number]
                for number, at in enumerate(looked_at))  # fmt: skip
@@ -156,11 +169,11 @@ def check_appended(
         mine = [(shard, members) for bucket, shard, members in ordered if bucket == number]
         assert [shard for shard, _ in mine] == list(range(start, start + len(mine)))
         inside = [at for _, members in mine for at in members]
-        assert sorted(inside) == np.flatnonzero(after.bucket == number).tolist()
+        assert sorted(inside) == np.flatnonzero(where.bucket == number).tolist()
         if config.shuffle is None:
             assert inside == sorted(inside)
-        places = oracle.cut(after.planned_bytes[inside].tolist(), config.max_shard_size, config.max_shard_samples)
-        assert [(s - start, p) for s, p in zip(after.shard[inside], after.position[inside], strict=True)] == places
+        cut = oracle.cut(planned[inside].tolist(), config.max_shard_size, config.max_shard_samples)
+        assert [(s - start, p) for s, p in zip(where.shard[inside], where.position[inside], strict=True)] == cut
 
 
 @given(config=configs, images=inputs)
@@ -171,8 +184,11 @@ def test_an_empty_export_grows_into_what_is_built_at_once(config: Config, images
     growth = grow(planning_rows(rows_of(images), config), places_of(names, empty.left_out), empty)
     nothing = [0] * len(built.buckets)
     grown = plan(images, config, (growth, nothing, nothing))
-    for name in ("outcome", "bucket", "shard", "position", "planned_bytes", "crop_left"):
-        assert getattr(grown, name).tolist() == getattr(built, name).tolist()
+    assert grown.outcome.tolist() == built.outcome.tolist()
+    assert [(*shard, at.tolist()) for *shard, at in grown.shard_rows()] == [
+        (*shard, at.tolist()) for *shard, at in built.shard_rows()
+    ]
+    assert grown.shards.planned_bytes.tolist() == built.shards.planned_bytes.tolist()
 
 
 @given(config=configs, images=inputs)
@@ -181,7 +197,7 @@ def test_nothing_new_plans_nothing(config: Config, images: dict[int, Image]) -> 
     told = known(built, images, set(), config)
     names = texts(sorted(images))
     growth = grow(planning_rows(rows_of(images), config), places_of(names, told.left_out), told)
-    next_shard = [int(built.shard[built.bucket == number].max(initial=-1)) + 1 for number in range(len(built.buckets))]
+    next_shard = next_shards(built)
     again = plan(images, config, (growth, held_by(built, built.buckets, images, set()), next_shard))
     assert list(again.shard_rows()) == []
     assert again.outcome.tolist() == built.outcome.tolist()

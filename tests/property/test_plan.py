@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hfbucket.config import Config
 from hfbucket.core.law.buckets import scaled_buckets
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.make import plan_rows
-from tests.index_tables import planning_rows, row
+from tests.index_tables import places, planned_bytes, planning_rows, row
 from tests.property import oracle
 
 PROTOS = ((1024, 512), (1024, 1024), (512, 1024), (1000, 600))
@@ -42,6 +43,8 @@ def test_every_row_has_the_place_the_format_gives_it(
     rows = [row(str(name), w, h, captions=[text, None, None]) for name, w, h, text in images]
     buckets = scaled_buckets(config.base, PROTOS, config.divisible)
     made = plan_rows(planning_rows(rows, config), buckets, config)
+    where = places(made)
+    planned = planned_bytes(plan_rows(planning_rows(rows, config), buckets, replace(config, max_shard_samples=1)))
 
     targets = oracle.targets(config.base, PROTOS, config.divisible)
     expected: list[int | str] = [
@@ -61,12 +64,12 @@ def test_every_row_has_the_place_the_format_gives_it(
         expected[at] = found
 
     assert [
-        int(bucket) if code == 0 else OUTCOMES[code] for bucket, code in zip(made.bucket, made.outcome, strict=True)
+        int(bucket) if code == 0 else OUTCOMES[code] for bucket, code in zip(where.bucket, made.outcome, strict=True)
     ] == expected
     for number in range(len(buckets)):
         members = [at for at, found in enumerate(expected) if found == number]
-        places = oracle.cut(made.planned_bytes[members].tolist(), config.max_shard_size, config.max_shard_samples)
-        assert list(zip(made.shard[members], made.position[members], strict=True)) == places
+        cut = oracle.cut(planned[members].tolist(), config.max_shard_size, config.max_shard_samples)
+        assert list(zip(where.shard[members], where.position[members], strict=True)) == cut
     told = [(bucket, shard, at) for bucket, shard, members in made.shard_rows() for at in members.tolist()]
     assert sorted(at for _, _, at in told) == [at for at, found in enumerate(expected) if isinstance(found, int)]
-    assert all((made.bucket[at], made.shard[at]) == (bucket, shard) for bucket, shard, at in told)
+    assert made.shards.planned_bytes.sum() == planned.sum()

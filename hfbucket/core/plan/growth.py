@@ -138,7 +138,8 @@ def key_words(keys: bytes) -> Words:
 
 def _is_other(rows: Rows, held: Int64s, known: Known, sample: Int64s) -> Bools:
     """Return which held rows have another image than their sample was made of."""
-    w, h, size_bytes = rows.width[held], rows.height[held], rows.size_bytes[held]
+    sizes, size_bytes = rows.numbers.sizes(), rows.size_bytes[held]
+    w, h = sizes.width[rows.size[held]], sizes.height[rows.size[held]]
     other_size = (w != known.source_w[sample]) | (h != known.source_h[sample])
     kept = known.source_bytes[sample]
     # A row without a size cannot be read now: that, too, is another file than before.

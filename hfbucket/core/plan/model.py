@@ -1,4 +1,4 @@
-"""The plan: one row per source image with everything that will be done with it; writing only obeys."""
+"""The plan: what will be done with every source image; writing only obeys."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from hfbucket.core.chunks import counts
 from hfbucket.core.duplicates.find import Twins
 from hfbucket.core.law.buckets import Bucket
+from hfbucket.core.law.sizes import Sizes
+from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.filtered import Filtered
 
 ENCODE_BUCKET: Final = 0
@@ -21,37 +24,48 @@ ENCODE_FULL: Final = 2
 """Encode at full size: passthrough of an image whose bytes do not mean the same to every reader."""
 
 Int8s = npt.NDArray[np.int8]
+Int16s = npt.NDArray[np.int16]
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What becomes of every index row. All arrays are over index rows in source order, pixels and bytes.
+class Shards:
+    """The shards of a plan, by bucket, then number."""
 
-    Rows that are left out, and those that an export holds already, have bucket, shard and position -1 and zeros
-    elsewhere.
+    #: int16[shards], position in the plan's buckets; and int32[shards], the number in it.
+    bucket: Int16s
+    number: Int32s
+    #: int64[shards + 1]: place of each shard's first member among all members, and their number at the end.
+    start: Int64s
+    #: int64[shards]: what the members count for in shard cuts.
+    planned_bytes: Int64s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What becomes of every index row, in 10 bytes a row, 11 where source bytes are kept.
+
+    Arrays are over index rows in source order unless said. What follows from size and digest is not kept: see
+    `core.plan.layout.geometry_of`.
     """
 
     #: Every bucket of the settings, with or without images: bases largest first, inside a base in table order.
     buckets: tuple[Bucket, ...]
-    #: Codes of core.outcomes; 0 is planned to be exported.
+    #: Codes of core.outcomes; 0 is planned to be exported, or in an export already.
     outcome: npt.NDArray[np.uint8]
-    #: Position in `buckets`.
-    bucket: npt.NDArray[np.int16]
-    #: Number of the shard in its bucket, and place in the shard.
-    shard: Int32s
-    position: Int32s
-    #: The place in the priority of the selected caption variant, -1 for none.
+    #: Which of `sizes` each image has; of images that cannot be read that of 0 x 0 pixels.
+    size: Int32s
+    sizes: Sizes
+    #: int16[sizes]: position in `buckets` of the exported images of each size, -1 where there are none.
+    bucket_of_size: Int16s
+    #: The place in the priority of the selected caption variant, -1 for none and for rows without a place.
     caption_index: Int8s
     #: ENCODE_BUCKET, ENCODE_NONE or ENCODE_FULL.
     encode: Int8s
-    resized_w: Int32s
-    resized_h: Int32s
-    crop_left: Int32s
-    crop_top: Int32s
-    #: What the sample counts for in shard cuts.
-    planned_bytes: Int64s
+    #: Index rows of the shards' members, in their order; int32 where that is enough, else int64.
+    members: npt.NDArray[np.signedinteger]
+    shards: Shards
     #: 16 hex digits of what decides the plan: content settings and every source's index hash.
     plan_id: str
     #: Rows that go as duplicates of another's bytes or pixels.
@@ -61,16 +75,12 @@ class Plan:
 
     def shard_rows(self) -> Iterator[tuple[int, int, Int64s]]:
         """Return (bucket, shard, index rows in member order) of every shard, by bucket, then shard."""
-        rows = np.flatnonzero(self.shard >= 0)
-        bucket, shard = self.bucket[rows], self.shard[rows]
-        shards_per_bucket = np.zeros(len(self.buckets), dtype=np.int64)
-        np.maximum.at(shards_per_bucket, bucket, shard.astype(np.int64) + 1)
-        # Shards numbered through all buckets; a row's place follows from its shard's start: no sort is needed.
-        first_shard = np.concatenate(([0], np.cumsum(shards_per_bucket)))
-        through = first_shard[bucket] + shard
-        starts = np.concatenate(([0], np.cumsum(np.bincount(through, minlength=int(first_shard[-1])))))
-        members = np.empty(len(rows), dtype=np.int64)
-        members[starts[through] + self.position[rows]] = rows
-        for number in np.flatnonzero(np.diff(starts)).tolist():  # shards that stand already have no rows here
-            at = int(np.searchsorted(first_shard, number, side="right")) - 1
-            yield at, number - int(first_shard[at]), members[starts[number] : starts[number + 1]]
+        bounds = self.shards.start.tolist()
+        numbered = zip(self.shards.bucket.tolist(), self.shards.number.tolist(), bounds, bounds[1:], strict=False)
+        for bucket, number, start, stop in numbered:
+            yield bucket, number, self.members[start:stop].astype(np.int64)
+
+    def images(self) -> list[int]:
+        """Return how many rows have each outcome, in the order of OUTCOMES."""
+        images: list[int] = counts(self.outcome, len(OUTCOMES)).tolist()
+        return images

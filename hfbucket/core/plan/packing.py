@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
 SAMPLE_OVERHEAD_BYTES: Final = 4096
@@ -76,24 +76,30 @@ def fine_chroma_from(target: int, threshold: Fraction) -> int:
     return min(2**63 - 1, -(-target * threshold.denominator // threshold.numerator))
 
 
-def cut(planned_bytes: Int64s, max_bytes: int, max_samples: int) -> tuple[Int32s, Int32s]:
-    """Return the shard of every sample of one bucket and its place there, both int32[n].
+def cut(pieces: Iterable[Int64s], max_bytes: int, max_samples: int) -> tuple[Int64s, Int64s]:
+    """Return how many samples each shard of one bucket has, and their planned bytes, both int64[shards].
 
     A shard closes before the sample that would exceed either limit; a single larger one stands alone. The loop is
     over shards.
 
     Args:
-        planned_bytes: int64[n] in the order of the samples.
+        pieces: the planned bytes of the samples, in their order, some at a time.
     """
-    total = len(planned_bytes)
-    ends = np.cumsum(planned_bytes, dtype=np.int64)
-    starts, start, before = [0], 0, 0
-    while start < total:
-        fitting = int(np.searchsorted(ends, before + max_bytes, side="right"))
-        start = min(max(fitting, start + 1), start + max_samples, total)
-        before = int(ends[start - 1])
-        starts.append(start)
-    bounds = np.asarray(starts, dtype=np.int64)
-    shard = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(bounds))
-    position = (np.arange(total, dtype=np.int64) - bounds[shard]).astype(np.int32)
-    return shard, position
+    shards: list[tuple[int, int]] = []
+    samples = size_bytes = 0  # of the shard that is open
+    for piece in pieces:
+        ends = np.cumsum(piece, dtype=np.int64)
+        done = before = 0
+        while done < len(piece):
+            fitting = int(np.searchsorted(ends, before + max_bytes - size_bytes, side="right"))
+            stop = min(max(fitting, done + (samples == 0)), done + max_samples - samples, len(piece))
+            if stop > done:
+                samples, size_bytes = samples + stop - done, size_bytes + int(ends[stop - 1]) - before
+                done, before = stop, int(ends[stop - 1])
+            if done < len(piece):
+                shards.append((samples, size_bytes))
+                samples = size_bytes = 0
+    if samples:
+        shards.append((samples, size_bytes))
+    columns = np.array(shards, dtype=np.int64).reshape(-1, 2)
+    return columns[:, 0], columns[:, 1]

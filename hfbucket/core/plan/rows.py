@@ -12,29 +12,37 @@ import pyarrow.compute as pc
 
 from hfbucket.config import Config
 from hfbucket.core.law.geometry import Words, digest_words
+from hfbucket.core.law.sizes import SizeNumbers
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.captions import Choice, select
 from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
 
 Int64s = npt.NDArray[np.int64]
 
-COLUMNS: Final = (
-    "digest", "size_bytes", "format", "width", "height", "orientation", "color", "outcome", "captions",
-)  # fmt: skip
-"""The columns of the index that a plan depends on."""
+PASSTHROUGH: Final = "passthrough_jpeg"
+
+_ALWAYS: Final = ("digest", "width", "height", "outcome", "captions")
+_WHERE_BYTES_ARE_KEPT: Final = ("size_bytes", "format", "orientation", "color")
 
 MAX_SIDE_PX: Final = 2**31 - 1
 """The largest side a plan counts with; no codec has larger ones. Beyond is `skipped_too_large`."""
 
 
+def columns_for(config: Config) -> tuple[str, ...]:
+    """Return the columns of the index that a plan depends on."""
+    return (*_ALWAYS, *_WHERE_BYTES_ARE_KEPT) if config.image_mode == PASSTHROUGH else _ALWAYS
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rows:
-    """Arrays over index rows in source order: 47 bytes a row. Width and height are 0 where they are not known."""
+    """Arrays over index rows in source order: 14 bytes a row, and 9 more where source bytes are kept."""
 
-    #: uint64[n, 3]: bytes 0 to 24 of the digests, as big-endian words.
+    #: uint64[n, words]: the digests' first bytes, 8 a word, big-endian.
     words: Words
-    width: npt.NDArray[np.int32]
-    height: npt.NDArray[np.int32]
+    #: Which of `sizes` each image has; of images that cannot be read that of 0 x 0 pixels.
+    size: npt.NDArray[np.int32]
+    numbers: SizeNumbers
+    #: 0 unless source bytes are kept.
     size_bytes: Int64s
     #: Codes of core.outcomes, as far as they are decided without a bucket; 0 is still eligible.
     outcome: npt.NDArray[np.uint8]
@@ -44,23 +52,24 @@ class Rows:
     encode: npt.NDArray[np.int8]
 
     @classmethod
-    def empty(cls, rows: int) -> Rows:
-        """Return arrays of this length to `put` pieces into."""
+    def empty(cls, rows: int, config: Config, *, words: int = 1) -> Rows:
+        """Return arrays of this length to `put` pieces into, with so many words of each digest."""
+        keeps_bytes = config.image_mode == PASSTHROUGH
         return cls(
-            words=np.zeros((rows, 3), dtype=np.uint64),
-            width=np.zeros(rows, dtype=np.int32),
-            height=np.zeros(rows, dtype=np.int32),
-            size_bytes=np.zeros(rows, dtype=np.int64),
+            words=np.zeros((rows, words), dtype=np.uint64),
+            size=np.zeros(rows, dtype=np.int32),
+            numbers=SizeNumbers(),
+            size_bytes=np.zeros(rows, dtype=np.int64) if keeps_bytes else np.broadcast_to(np.int64(0), rows),
             outcome=np.zeros(rows, dtype=np.uint8),
             caption_index=np.zeros(rows, dtype=np.int8),
-            encode=np.zeros(rows, dtype=np.int8),
+            encode=np.zeros(rows, dtype=np.int8) if keeps_bytes else np.broadcast_to(np.int8(ENCODE_BUCKET), rows),
         )
 
     def put(self, start: int, piece: pa.Table, config: Config, choice: Choice) -> None:
         """Fill in the rows from `start` on.
 
         Args:
-            piece: COLUMNS of rows of the index.
+            piece: `columns_for(config)` of rows of the index.
             choice: of the captions of that index.
 
         Raises:
@@ -68,8 +77,7 @@ class Rows:
         """
         here = slice(start, start + piece.num_rows)
         words = digest_words(pa.concat_arrays([pa.array([], pa.binary(32)), *piece["digest"].chunks]))
-        self.words[here] = words[:, :3]
-        self.size_bytes[here] = piece["size_bytes"].to_numpy()
+        self.words[here] = words[:, : self.words.shape[1]]
         self.caption_index[here] = select(piece["captions"], words, choice)
         outcome = _outcome(piece["outcome"])
         width, height = (_ints(piece[name]) for name in ("width", "height"))
@@ -78,14 +86,13 @@ class Rows:
         too_large = (outcome == EXPORTED) & ((width > MAX_SIDE_PX) | (height > MAX_SIDE_PX))
         outcome[too_large] = CODE["skipped_too_large"]
         known = outcome == EXPORTED
-        self.width[here], self.height[here] = np.where(known, width, 0), np.where(known, height, 0)
-        if config.image_mode == "passthrough_jpeg":
+        self.size[here] = self.numbers.number(np.where(known, width, 0), np.where(known, height, 0))
+        if config.image_mode == PASSTHROUGH:
+            self.size_bytes[here] = piece["size_bytes"].to_numpy()
             is_jpeg = _equal(piece["format"], "jpeg")
             self.encode[here] = np.where(is_jpeg & _keeps_meaning(piece, config), ENCODE_NONE, ENCODE_FULL)
             if config.not_jpeg == "skip":
                 outcome[known & ~is_jpeg] = CODE["skipped_not_jpeg"]
-        else:
-            self.encode[here] = ENCODE_BUCKET
         self.outcome[here] = outcome
 
 

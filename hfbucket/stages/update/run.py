@@ -191,7 +191,7 @@ def _tell(opened: OpenExport, inputs: Inputs, planned: _Planned, on_event: OnEve
         for name, installed in versions().items()
         if generator is not None and (written := getattr(generator, name)) != installed
     ]
-    if others and np.any(planned.plan.shard >= 0):
+    if others and len(planned.plan.members):
         text = (
             f"the export was encoded with {' and '.join(others)}: new images get other bytes than they would have then"
         )

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL, Config
-from hfbucket.core.duplicates.exact import repeats
+from hfbucket.core.duplicates.exact import find_repeats
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
 from hfbucket.core.keys import MANIFEST
-from hfbucket.core.law.geometry import Words, digest_words
+from hfbucket.core.law.geometry import digest_words
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.workspace import rows as rules
 from hfbucket.core.workspace.brought import LONGEST_CAPTION_BYTES
@@ -33,7 +34,7 @@ from hfbucket.io.workspace import images
 from hfbucket.io.workspace.database import writing
 from hfbucket.sources import SOURCES
 from hfbucket.stages.index import index_of
-from hfbucket.stages.plan import check_ids
+from hfbucket.stages.plan import check_ids, keys_of
 from hfbucket.stages.survey import survey
 
 if TYPE_CHECKING:
@@ -130,15 +131,16 @@ def from_index(index: Index, path: str, config: Config, *, on_event: OnEvent = i
 
 def _first_of_each(index: Index, config: Config) -> _Bools | None:
     """Return which rows are the first of their image_id, bool[rows]; None where all are."""
-    words: Words = np.zeros((index.rows, 2), dtype=np.uint64)
+    heads = np.zeros(index.rows, dtype=np.uint64)
     for start, piece in index.groups("digest"):
         digests = pa.concat_arrays([pa.array([], pa.binary(32)), *piece["digest"].chunks])
-        words[start : start + piece.num_rows] = digest_words(digests)[:, :2]
+        heads[start : start + piece.num_rows] = digest_words(digests)[:, 0]
+    same_id = find_repeats(heads, partial(keys_of, index))
     if config.duplicate_ids == "error":
-        check_ids(index, words)
+        check_ids(index, same_id)
         return None
     keep = np.ones(index.rows, dtype=bool)
-    keep[repeats(words)[0]] = False
+    keep[same_id.rows[~same_id.is_first]] = False
     return keep
 
 

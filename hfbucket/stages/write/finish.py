@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from hfbucket import __version__
 from hfbucket.core.card.croissant import croissant_bytes
 from hfbucket.core.card.statistics import CONVERSIONS
@@ -94,7 +92,7 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
 
 def _summary(built: Built) -> dict[str, int]:
     """Return every outcome with its number of images; `images_seen` is counted apart, not summed up."""
-    counts = np.bincount(built.plan.outcome, minlength=len(OUTCOMES)).tolist()
+    counts = built.plan.images()
     for receipt in built.receipts:
         for entry in receipt.rejected:
             counts[CODE["images_exported"]] -= 1

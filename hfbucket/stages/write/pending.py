@@ -12,8 +12,9 @@ import numpy as np
 
 from hfbucket.config import Config
 from hfbucket.core.card.numbers import size
+from hfbucket.core.chunks import rows_where
 from hfbucket.core.events import Notice, OnEvent
-from hfbucket.core.outcomes import CODE, UNDECODABLE
+from hfbucket.core.outcomes import CODE, OUTCOMES, UNDECODABLE
 from hfbucket.core.plan.model import Plan
 from hfbucket.errors import BuildError, PlanMismatchError, TooManyFailuresError
 from hfbucket.io.index_files import Index
@@ -49,9 +50,13 @@ def check_plan(index: Index, plan: Plan, config: Config) -> None:
             f"expected plan {config.expect_plan}, got {plan.plan_id}: sources or settings changed since; look at "
             "`hfbucket plan` again"
         )
-    rows = np.flatnonzero(np.isin(plan.outcome, [CODE[name] for name in UNDECODABLE]))
-    shown = index.take(rows[:_SHOWN], ("image_id",))["image_id"].to_pylist()
-    _check_failures(len(rows), index.rows, shown, config)
+    shown = rows_where(plan.outcome, np.isin(OUTCOMES, UNDECODABLE), _SHOWN)
+    _check_failures(_failures(plan), index.rows, index.take(shown, ("image_id",))["image_id"].to_pylist(), config)
+
+
+def _failures(plan: Plan) -> int:
+    images = plan.images()
+    return sum(images[CODE[name]] for name in UNDECODABLE)
 
 
 def _check_failures(failures: int, seen: int, shown: Sequence[str], config: Config) -> None:
@@ -117,5 +122,4 @@ def check_written(
     if len(receipts) != len(tasks):
         raise BuildError(f"{len(tasks) - len(receipts)} shards vanished while they were written; run the command again")
     rejected = [entry.image_id for receipt in receipts for entry in receipt.rejected if entry.outcome in UNDECODABLE]
-    before = int(np.isin(plan.outcome, [CODE[name] for name in UNDECODABLE]).sum())
-    _check_failures(before + len(rejected), index.rows, rejected[:_SHOWN], config)
+    _check_failures(_failures(plan) + len(rejected), index.rows, rejected[:_SHOWN], config)

@@ -20,7 +20,9 @@ from hfbucket.config import Config
 from hfbucket.core.hashing import sha256_of, table_sha256
 from hfbucket.core.keys import shard_file
 from hfbucket.core.law.buckets import Bucket
+from hfbucket.core.law.geometry import digest_words
 from hfbucket.core.plan.captions import Choice, selected
+from hfbucket.core.plan.layout import geometry_of
 from hfbucket.core.plan.model import Plan
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.images.encode import versions
@@ -28,16 +30,16 @@ from hfbucket.io.index_files import Index
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import INDEX, TASKS
 from hfbucket.stages.care import Care
+from hfbucket.stages.write.gather import in_member_order
 from hfbucket.stages.write.work import Work
 
 WRITER: Final = 3
 """Number of what this package writes for one task; to be raised whenever it gives other bytes or receipts."""
 
-GATHER_CAPTIONS: Final = 393_216
-"""Captions taken from the index at once, with the rows they belong to: most memory of a row is theirs."""
+GATHER_CAPTIONS: Final = 786_432
+"""Captions of the index handled at once, with the rows they belong to: most memory of a row is theirs."""
 
 _FROM_INDEX: Final = (*(name for name in TASKS.names if name in INDEX.names), "caption_source_ids", "width", "height")
-_FROM_PLAN: Final = ("resized_w", "resized_h", "crop_left", "crop_top", "encode", "caption_index")
 _PLACES: Final = frozenset({"digest", "path", "offset", "unit", "source"})
 """What says where bytes lie, and what follows from other columns: no part of a task's identity."""
 
@@ -105,7 +107,8 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
     }  # fmt: skip
     tasks: list[ShardTask] = []
     with table_writer(job.work.tasks, TASKS) as writer:
-        for bucket, number, rows, table in _shard_tables(index, plan, job):
+        shards = zip(_shard_tables(index, plan, job), plan.shards.planned_bytes.tolist(), strict=True)
+        for (bucket, number, table), planned_bytes in shards:
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             file = shard_file(bucket.bucket_id, number)
             identity = {**same_for_all, "file": file, "bucket": [bucket.base, bucket.w, bucket.h]}
@@ -115,53 +118,41 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
                     row_group=len(tasks),
                     file=file,
                     bucket=bucket,
-                    samples=len(rows),
-                    planned_bytes=int(plan.planned_bytes[rows].sum()),
+                    samples=table.num_rows,
+                    planned_bytes=planned_bytes,
                     task_sha256=sha256_of({**identity, "rows": table_sha256(table.select(_HASHED))}),
                 )
             )
     return tasks
 
 
-def _shard_tables(index: Index, plan: Plan, job: Job) -> Iterator[tuple[Bucket, int, npt.NDArray[np.int64], pa.Table]]:
-    """Yield every shard with its index rows and its rows of TASKS, taken from the index many shards at a time."""
+def _shard_tables(index: Index, plan: Plan, job: Job) -> Iterator[tuple[Bucket, int, pa.Table]]:
+    """Yield every shard's bucket, number and rows of TASKS, by bucket, then number."""
     most = GATHER_CAPTIONS // max(len(job.variants), 3)
-    waiting: list[tuple[int, int, npt.NDArray[np.int64]]] = []
-    rows_waiting = 0
-    for shard in plan.shard_rows():
-        waiting.append(shard)
-        rows_waiting += len(shard[2])
-        if rows_waiting >= most:
-            yield from _gather(index, plan, waiting)
-            waiting, rows_waiting = [], 0
-    yield from _gather(index, plan, waiting)
+    for batch in in_member_order(index, plan, _FROM_INDEX, most, job.work.folder):
+        table = _task_rows(index, plan, batch.members, batch.table, job.config)
+        first = int(plan.shards.start[batch.shards.start])
+        for shard in batch.shards:
+            start, stop = (int(place) - first for place in plan.shards.start[[shard, shard + 1]])
+            bucket = plan.buckets[plan.shards.bucket[shard]]
+            yield bucket, int(plan.shards.number[shard]), table.slice(start, stop - start)
 
 
-def _gather(
-    index: Index, plan: Plan, shards: list[tuple[int, int, npt.NDArray[np.int64]]]
-) -> Iterator[tuple[Bucket, int, npt.NDArray[np.int64], pa.Table]]:
-    if not shards:
-        return
-    rows = np.concatenate([rows for _, _, rows in shards])
-    table = _task_rows(index, plan, rows)
-    start = 0
-    for bucket, number, members in shards:
-        yield plan.buckets[bucket], number, members, table.slice(start, len(members))
-        start += len(members)
-
-
-def _task_rows(index: Index, plan: Plan, rows: npt.NDArray[np.int64]) -> pa.Table:
-    taken = index.take(rows, _FROM_INDEX)
+def _task_rows(index: Index, plan: Plan, rows: npt.NDArray[np.int64], taken: pa.Table, config: Config) -> pa.Table:
     units = index.unit_of(rows)
     source_of_unit = np.array([indexed.unit.source for indexed in index.units], dtype=np.int32)
+    words = digest_words(pa.concat_arrays(taken["digest"].chunks))
+    caption_index = plan.caption_index[rows]
     columns = {name: taken.column(name) for name in taken.column_names}
-    columns |= {name: pa.array(getattr(plan, name)[rows]) for name in _FROM_PLAN}
+    columns |= {name: pa.array(values) for name, values in geometry_of(plan, rows, words, config).items()}
     columns |= {
+        "encode": pa.array(plan.encode[rows]),
         "unit": pa.array(units.astype(np.int32)),
         "source": pa.array(source_of_unit[units]),
         "source_w": columns["width"],
         "source_h": columns["height"],
-        "caption": selected(taken.column("captions"), plan.caption_index[rows]),
-        "caption_source_id": selected(taken.column("caption_source_ids"), plan.caption_index[rows]),
+        "caption_index": pa.array(caption_index),
+        "caption": selected(taken.column("captions"), caption_index),
+        "caption_source_id": selected(taken.column("caption_source_ids"), caption_index),
     }
     return pa.table([columns[field.name].cast(field.type) for field in TASKS], schema=TASKS)

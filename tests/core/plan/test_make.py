@@ -13,7 +13,7 @@ from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.make import plan_rows
 from hfbucket.core.plan.model import ENCODE_FULL, ENCODE_NONE, Plan
 from hfbucket.core.plan.standing import Standing
-from tests.index_tables import planning_rows, row
+from tests.index_tables import geometries, places, planned_bytes, planning_rows, row
 
 
 def plan(rows: list[dict[str, object]], **settings: object) -> Plan:
@@ -62,10 +62,11 @@ def test_only_eligible_images_are_duplicates_and_count_for_rare_buckets() -> Non
 def test_rare_images_are_merged_into_the_next_best_bucket() -> None:
     rows = [row(f"{n}", 4000, 3000) for n in range(2)] + [row(f"w{n}", 4000, 2800) for n in range(5)]
     before, after = plan(rows), plan(rows, min_bucket=5, rare="merge")
-    ids = [[made.buckets[bucket].bucket_id for bucket in made.bucket] for made in (before, after)]
+    ids = [[made.buckets[bucket].bucket_id for bucket in places(made).bucket] for made in (before, after)]
     assert ids[0] == ["p1152x832"] * 2 + ["p1216x832"] * 5
     assert ids[1] == ["p1216x832"] * 7
-    assert (after.resized_w[0], after.resized_h[0]) == (608, 456)
+    shown = geometries(after, rows, Config())
+    assert (shown["resized_w"][0], shown["resized_h"][0]) == (608, 456)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +81,7 @@ def test_missing_captions(policy: str | None, expected: str) -> None:
 
 def test_left_out_rows_hold_nothing() -> None:
     made = plan([row("a"), row("b", 9, 9)])
-    assert (made.bucket[1], made.shard[1], made.position[1], made.caption_index[1]) == (-1, -1, -1, -1)
-    for name in ("encode", "resized_w", "resized_h", "crop_left", "crop_top", "planned_bytes"):
-        assert getattr(made, name)[1] == 0
+    assert (made.members.tolist(), made.caption_index.tolist(), made.images()[:1]) == ([0], [0, -1], [1])
     assert made.plan_id == "0123456789abcdef"
 
 
@@ -90,47 +89,53 @@ def test_geometry_is_that_of_single_images() -> None:
     rows = [row(f"{n}.jpg", 520 + 37 * n, 1400 - 23 * n) for n in range(30)]
     for crop in ("corner", "center"):
         made = plan(rows, base=(512, 256), crop=crop, corners=(0, 3), corner_jitter=5)
+        shown = geometries(made, rows, Config(base=(512, 256), crop=crop, corners=(0, 3), corner_jitter=5))
         for at, source in enumerate(rows):
-            bucket = made.buckets[made.bucket[at]]
+            bucket = made.buckets[places(made).bucket[at]]
             expected = geometry(
                 520 + 37 * at, 1400 - 23 * at, bucket.w, bucket.h, digest_of(str(source["image_id"])),
                 crop=crop, corners=(0, 3), corner_jitter=5,
             )  # fmt: skip
             names = ("resized_w", "resized_h", "crop_left", "crop_top")
-            assert [getattr(made, name)[at] for name in names] == [getattr(expected, name) for name in names]
+            assert [shown[name][at] for name in names] == [getattr(expected, name) for name in names]
 
 
 def test_planned_bytes_of_encoded_images() -> None:
     rows = [row("a", 602, 602), row("b", 603, 603), row("c", 512, 5120)]
-    assert plan(rows).planned_bytes.tolist() == [
+    assert planned_bytes(plan(rows, max_shard_samples=1)).tolist() == [
         4096 + -(-512 * 512 * 450 // 1000),
         4096 + -(-512 * 512 * 600 // 1000),  # 512/603 is below 0.85, 512/602 is above
         4096 + -(-256 * 1024 * 600 // 1000),
     ]
-    assert plan(rows, subsampling="4:2:2", quality=90).planned_bytes[0] == 4096 + -(-512 * 512 * 350 // 1000)
+    other = plan(rows, subsampling="4:2:2", quality=90, max_shard_samples=1)
+    assert planned_bytes(other)[0] == 4096 + -(-512 * 512 * 350 // 1000)
 
 
 def test_planned_bytes_of_passthrough() -> None:
     rows = [row("a"), row("b", 601, 600, format="png", size_bytes=9), row("c", 2**31 - 1, 600, format="png")]
-    made = plan(rows, image_mode="passthrough_jpeg")
+    made = plan(rows, image_mode="passthrough_jpeg", max_shard_samples=1)
     assert made.encode.tolist() == [ENCODE_NONE, ENCODE_FULL, ENCODE_FULL]
-    assert made.planned_bytes.tolist() == [
+    assert planned_bytes(made).tolist() == [
         4096 + 50_000,
         4096 + -(-601 * 600 * 600 // 1000),
         4096 + 65_500 * 600 * 600 // 1000,
     ]
-    assert made.resized_w[0] == 512  # what loading will do
+    assert geometries(made, rows, Config())["resized_w"][0] == 512  # what loading will do
 
 
 def test_shards_are_cut_per_bucket_in_source_order() -> None:
     rows = [row(f"{n}", *((600, 600) if n % 3 else (900, 600))) for n in range(9)]
     made = plan(rows, max_shard_samples=4)
-    assert made.shard.tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1]
-    assert made.position.tolist() == [0, 0, 1, 1, 2, 3, 2, 0, 1]
+    assert places(made).shard.tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1]
+    assert places(made).position.tolist() == [0, 0, 1, 1, 2, 3, 2, 0, 1]
     shards = [(made.buckets[bucket].bucket_id, shard, members.tolist()) for bucket, shard, members in made.shard_rows()]
     assert shards == [("p1216x832", 0, [0, 3, 6]), ("p1024x1024", 0, [1, 2, 4, 5]), ("p1024x1024", 1, [7, 8])]
     by_bytes = plan(rows, max_shard_size=250_000)  # two of 600x600, whose 4096 + 117965 bytes twice are less
-    assert [len(members) for bucket, _, members in by_bytes.shard_rows() if bucket == made.bucket[1]] == [2, 2, 2]
+    assert [len(members) for bucket, _, members in by_bytes.shard_rows() if bucket == places(made).bucket[1]] == [
+        2,
+        2,
+        2,
+    ]
 
 
 def test_a_shuffled_plan_is_a_permutation_that_source_order_does_not_change() -> None:

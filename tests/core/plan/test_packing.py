@@ -37,9 +37,15 @@ def test_planned_bytes() -> None:
     ],
 )
 def test_cut(planned: list[int], max_bytes: int, max_samples: int, expected: list[int]) -> None:
-    shard, position = cut(np.array(planned, dtype=np.int64), max_bytes, max_samples)
-    assert shard.tolist() == expected
-    assert position.tolist() == [expected[:at].count(number) for at, number in enumerate(expected)]
+    samples = [expected.count(number) for number in sorted({*expected})]
+    for step in (1, 2, 9):
+        pieces = (np.array(planned[at : at + step], dtype=np.int64) for at in range(0, len(planned), step))
+        found, size_bytes = cut(pieces, max_bytes, max_samples)
+        assert found.tolist() == samples
+        assert size_bytes.tolist() == [
+            sum(size for size, at in zip(planned, expected, strict=True) if at == number)
+            for number in range(len(samples))
+        ]
 
 
 def test_full_chroma_where_both_sides_shrink_to_the_threshold() -> None:

@@ -7,7 +7,7 @@ from hfbucket.config import Config
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.captions import choice_of, own_variants
 from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
-from hfbucket.core.plan.rows import COLUMNS, Rows
+from hfbucket.core.plan.rows import Rows, columns_for
 from tests.index_tables import index_table, planning_rows, row
 
 KINDS = [
@@ -54,19 +54,20 @@ def test_outcomes_of_the_scan_stand() -> None:
     assert [OUTCOMES[code] for code in rows.outcome] == [
         "decode_errors", "skipped_too_large", "skipped_too_large", "images_exported",
     ]  # fmt: skip
-    assert rows.width.tolist() == [0, 0, 0, 2**31 - 1]
+    assert rows.numbers.sizes().width[rows.size].tolist() == [0, 0, 0, 2**31 - 1]
     assert rows.caption_index.tolist() == [-1, 0, 0, 0]
 
 
 def test_pieces_and_chunks_make_no_difference() -> None:
     many = [row(f"{n}.jpg", 600 + n, captions=[None, f"{n}" * (n % 2), None]) for n in range(7)]
-    whole, pieces = (planning_rows(many, Config(), pieces=pieces) for pieces in (1, 3))
-    chunked = Rows.empty(7)
-    choice = choice_of(Config(), own_variants(Config()), ())
-    table = index_table(many).select(list(COLUMNS))
-    chunked.put(0, pa.concat_tables([table.slice(0, 2), table.slice(2, 0), table.slice(2)]), Config(), choice)
+    config = Config(image_mode="passthrough_jpeg")
+    whole, pieces = (planning_rows(many, config, pieces=pieces) for pieces in (1, 3))
+    chunked = Rows.empty(7, config, words=2)
+    choice = choice_of(config, own_variants(config), ())
+    table = index_table(many).select(list(columns_for(config)))
+    chunked.put(0, pa.concat_tables([table.slice(0, 2), table.slice(2, 0), table.slice(2)]), config, choice)
     for other in (pieces, chunked):
-        for name in ("words", "width", "height", "size_bytes", "outcome", "caption_index", "encode"):
+        for name in ("words", "size", "size_bytes", "outcome", "caption_index", "encode"):
             assert getattr(other, name).tolist() == getattr(whole, name).tolist()
 
 

@@ -1,0 +1,35 @@
+"""Rows in the order of the shards, whatever is taken at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hfbucket.config import Config
+from hfbucket.stages.plan import make_plan
+from hfbucket.stages.write.gather import in_member_order
+from tests.index_tables import row, write_index
+
+COLUMNS = ("image_id", "captions", "width", "meta")
+
+
+@pytest.mark.parametrize("most", [1, 7, 30, 10_000])
+@pytest.mark.parametrize("shuffle", [None, 3])
+def test_every_batch_has_whole_shards_in_order(
+    most: int, shuffle: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hfbucket.io.tables.ROW_GROUP_ROWS", 16)
+    sizes = [(600, 600), (900, 600), (10, 10), (600, 900)]
+    rows = [row(f"{n}", *sizes[n * n % 7 % 4], captions=[f"say {n}", None, "ä" * n]) for n in range(120)]
+    index = write_index(tmp_path, rows[:50], [], rows[50:])
+    plan = make_plan(index, Config(shuffle=shuffle, max_shard_samples=9))
+    batches = list(in_member_order(index, plan, COLUMNS, most, tmp_path))
+    assert [shard for batch in batches for shard in batch.shards] == list(range(len(plan.shards.bucket)))
+    assert np.concatenate([batch.members for batch in batches]).tolist() == plan.members.tolist()
+    for batch in batches:
+        assert batch.table.equals(index.take(batch.members, COLUMNS))
+        smaller = plan.shards.start[batch.shards.stop - 1] - plan.shards.start[batch.shards.start]
+        assert smaller < most <= max(len(batch.members), most * (batch is batches[-1]))
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"] == []
