@@ -34,9 +34,11 @@ def command(export: str, output: str | None, drop_missing: bool, dry_run: bool, 
 
 def _text(report: Recaptioned, name: str) -> str:
     would = "would be" if report.dry_run else "are"
-    captions = f"{number(report.captions)} {plural('caption', report.captions)} {would} others"
-    shards = f"{number(report.shards)} {plural('shard', report.shards)} ({size(report.shards_bytes)}) {would} written"
-    lines = [f"{name}: {captions}, {shards}" + (f", {number(report.shards_gone)} gone" if report.shards_gone else "")]
+    captions = f"{number(report.captions)} {plural('caption', report.captions)}"
+    changed, written = ("would change", "would be written") if report.dry_run else ("changed", "written anew")
+    shards = f"{number(report.shards)} {plural('shard', report.shards)} ({size(report.shards_bytes)}) {written}"
+    gone = f", {number(report.shards_gone)} gone" if report.shards_gone else ""
+    lines = [f"{name}: {captions} {changed}, {shards}{gone}"]
     lines += [f"  {printable(variant)}: {number(count)}" for variant, count in report.selected.items()]
     if report.dropped:
         lines.append(f"{number(report.dropped)} {plural('image', report.dropped)} without a caption {would} dropped")

@@ -91,8 +91,10 @@ def recaption(
     """
     if config.captions is None and not config.priority:
         raise ConfigError("give the captions to choose from with --captions WORKSPACE, or --priority NAME,…")
-    if drop_missing and config.missing_caption == "empty":
-        raise ConfigError("--drop-missing and --missing-caption empty are opposites; give one of them")
+    if drop_missing and config.missing_caption in ("empty", "error"):
+        raise ConfigError(
+            f"--drop-missing and --missing-caption {config.missing_caption} are opposites; give one of them"
+        )
     if dry_run:
         folder = local_folder(export)
         refuse_unfinished(folder)

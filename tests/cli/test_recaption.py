@@ -30,7 +30,7 @@ def test_words_and_data(export: str, capsys: pytest.CaptureFixture[str]) -> None
     capsys.readouterr()
     assert main(words) == 0
     assert capsys.readouterr().out.startswith(
-        "export: 0 captions are others, 0 shards (0 bytes) are written\n  original: 8\n"
+        "export: 0 captions changed, 0 shards (0 bytes) written anew\n  original: 8\n"
     )
     words[words.index("original,short")] = "short,original"
     assert main([*words, "--dry-run"]) == 0

@@ -101,6 +101,7 @@ SELECTIONS: dict[str, dict[str, Any]] = {
     "longest": {"priority": "short,original,long", "select": "longest"},
     "weighted": {"priority": "original,long", "select": "weighted", "weights": "original=1,long=2", "caption_seed": 7},
     "min chars": {"priority": "short,long,original", "min_caption_chars": 10},
+    "error": {"priority": "short,long,original", "missing_caption": "error"},
     "original alone": {"priority": "original"},
 }
 
@@ -213,6 +214,9 @@ def test_captions_that_go_missing(photos: Path, workspace: Path, tmp_path: Path)
     assert whole(tmp_path / "export") == whole(tmp_path / "empty/export")
     again = recaption(tmp_path / "export", chosen(**settings))  # an export that has them empty
     assert again.unchanged
+    for policy in ("drop", "error"):
+        with pytest.raises(ChangeError, match=f"^{missing} of 16 images would be left without a caption; keep them"):
+            recaption(tmp_path / "export", chosen(missing_caption=policy, **settings))
     report = recaption(tmp_path / "export", chosen(**settings), drop_missing=True)
     assert (report.lost, report.dropped, report.shards_gone) == (0, missing, 6)
     assert list(rows(tmp_path / "export")) == ["0000.jpg", "0001.jpg"]

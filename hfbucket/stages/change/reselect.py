@@ -52,8 +52,10 @@ class Selection:
     workspace: Workspace | None
     variants: tuple[str, ...]
     settings: Mapping[str, object]
-    #: Images without a caption: drop, empty, or refuse where they had one.
-    missing: str
+    #: Images without a caption are left out.
+    drop: bool
+    #: Images may lose theirs.
+    may_lose: bool
 
     def rows(self, samples: pa.Table) -> tuple[pa.Table, Bools]:
         """Return the samples with the new selection, and for which it is another."""
@@ -83,7 +85,7 @@ def selection_of(manifest: Manifest, config: Config, drop_missing: bool) -> Iter
     columns = tuple(old["caption_column"])
     config = replace(with_priority(config), caption_column=() if columns == DEFAULT_VARIANTS else columns)
     asked = content_settings(config, ())
-    policy = "drop" if drop_missing else "empty" if config.missing_caption == "empty" else old["missing_caption"]
+    policy = "drop" if drop_missing else config.missing_caption or old["missing_caption"]
     settings = {**old, **{name: asked[name] for name in SETTINGS}, "missing_caption": policy}
     own = own_variants(config)
     workspace = None if config.captions is None else Workspace(config.captions)
@@ -97,7 +99,8 @@ def selection_of(manifest: Manifest, config: Config, drop_missing: bool) -> Iter
             workspace=workspace,
             variants=variants,
             settings=settings,
-            missing="drop" if drop_missing else "empty" if config.missing_caption == "empty" else "refuse",
+            drop=drop_missing,
+            may_lose=config.missing_caption == "empty",
         )
     finally:
         if workspace is not None:
@@ -109,6 +112,8 @@ class Found:
     """What the new selection comes to, counted while the tables are read."""
 
     captions: int = 0
+    #: Images without a caption, and those of them that had one.
+    without: int = 0
     lost: int = 0
     dropped: list[str] = field(default_factory=list)
     #: Old shards with a change, with how many samples they keep.
@@ -136,9 +141,11 @@ def reselected_shards(
         yield shard, _counted(file, rows, selection, found)
     if done != total:
         raise ChangeError(f"{folder}: the sample tables have {done} rows, the shards {total} samples")
-    if found.lost and selection.missing == "refuse":
+    # Where the export keeps images without a caption, more of them are a loss only if they had one.
+    missing = found.lost if selection.settings["missing_caption"] == "empty" else found.without
+    if missing and not selection.drop and not selection.may_lose:
         raise ChangeError(
-            f"{found.lost:,} of {total:,} images would be left without a caption; keep them with --missing-caption "
+            f"{missing:,} of {total:,} images would be left without a caption; keep them with --missing-caption "
             "empty, or leave them out with --drop-missing"
         )
 
@@ -178,9 +185,10 @@ def _by_shard(tables: Iterator[pa.Table]) -> Iterator[tuple[str, pa.Table]]:
 def _counted(file: str, rows: pa.Table, selection: Selection, found: Found) -> pa.Table:
     """Count what changes in a shard; return the rows that stay, schema REWRITTEN."""
     without = rows["caption"].is_null()
+    found.without += pc.sum(without).as_py() or 0
     found.lost += pc.sum(pc.and_(without, rows["had"])).as_py() or 0
     kept = rows
-    if selection.missing == "drop":
+    if selection.drop:
         found.dropped += rows["image_id"].filter(without).to_pylist()
         kept = rows.filter(pc.invert(without))
     changed = pc.sum(kept[CHANGED]).as_py() or 0
