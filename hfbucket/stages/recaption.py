@@ -113,6 +113,8 @@ def recaption(
 
 
 def _report(folder: Path, manifest: Manifest, selection: Selection, found: Found, *, dry_run: bool) -> Recaptioned:
+    if len(found.dropped) == sum(entry.count for entry in manifest.buckets.values()):
+        raise ChangeError("no image would have a caption: nothing would be left of the export")
     sizes = {shard.file: shard.bytes or 0 for entry in manifest.buckets.values() for shard in entry.shards}
     written = [file for file, count in found.changes.items() if count]
     return Recaptioned(
@@ -145,8 +147,6 @@ def _apply(
             writer.write_table(table, row_group_size=max(1, len(table)))
             if found.changes.get(shard.file):
                 changes.append(ShardChange(shard=shard, count=len(table), row_group=number))
-    if len(found.dropped) == sum(entry.count for entry in old.buckets.values()):
-        raise ChangeError("no image would have a caption: nothing would be left of the export")
     report = replace(_report(opened.folder, old, selection, found, dry_run=False), folder=str(opened.target))
     written = rewrite_shards(opened, changes, rows=rows, workers=workers, on_event=on_event)
     totals = Totals()

@@ -308,6 +308,20 @@ def test_the_next_build_goes_on_from_it(photos: Path, workspace: Path, tmp_path:
     assert rows(export)["0000.jpg"]["caption"] == caption(0)
 
 
+def test_what_was_removed_stays_removed(photos: Path, workspace: Path, tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    build(str(photos), export, config())
+    hfbucket.remove(export, ids=["0000.jpg", "0004.jpg"])
+    recaption(export, chosen(captions=str(workspace), priority="short,long,original"))
+    hfbucket.remove(export, ids=["0001.jpg"])
+    with pytest.raises(ChangeError, match="nothing would be left"):
+        recaption(export, chosen(captions=str(workspace), priority="short"), drop_missing=True, dry_run=True)
+    summary = read_manifest(export).summary
+    assert (summary["images_exported"], summary["removed"]) == (14, 3)
+    assert {"0000.jpg", "0001.jpg"}.isdisjoint(rows(export))
+    assert not verify(export).problems
+
+
 def test_what_is_refused(photos: Path, workspace: Path, tmp_path: Path) -> None:
     export = tmp_path / "export"
     build(str(photos), export, config())
