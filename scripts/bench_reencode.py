@@ -197,7 +197,11 @@ def clock_of_workers(slices: Sequence[Slice], repeats: int) -> dict[int, float]:
     for _ in range(repeats):
         for workers, taken in seconds.items():
             start = time.perf_counter()
-            for task, failure in map_tasks(write_shard, [part.task for part in slices], workers=workers):
+            for task, failure in map_tasks(
+                write_shard,
+                sorted((part.task for part in slices), key=lambda task: -task.planned_bytes),
+                workers=workers,
+            ):
                 if failure is not None:
                     raise SystemExit(f"{task}: {failure}")
             taken.append(time.perf_counter() - start)
