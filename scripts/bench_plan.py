@@ -195,7 +195,7 @@ def _fold(index: Index, plan: Plan, export: Path, measured: Measured) -> None:
 
 def _stand_in(job: Job, task: ShardTask) -> Receipt:
     """Write a receipt for a shard that is not there, as if every image had come to 100 kB."""
-    with pq.ParquetFile(job.work.tasks) as file:
+    with pq.ParquetFile(task.table) as file:
         rows = file.read_row_group(task.row_group)
     count, bucket = rows.num_rows, task.bucket
     first = np.arange(count) * 102_400

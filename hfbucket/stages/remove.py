@@ -140,9 +140,9 @@ def _forget(work: Work, found: Found) -> None:
     """Delete what a work folder has of images that go; builds make all of it anew where they need it."""
     for file in found.shards:
         receipt_file(work.receipts, file).unlink(missing_ok=True)
-    for path in (work.finished, work.tasks, work.previous):
+    for path in (work.finished, work.previous):
         path.unlink(missing_ok=True)
-    for folder in (work.spool, work.copies, work.update):
+    for folder in (work.tasks, work.spool, work.copies, work.update):
         if folder.exists():
             shutil.rmtree(folder)
 

@@ -22,7 +22,7 @@ from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.rounds import run_rounds
 from hfbucket.stages.write.shard import write_shard
-from hfbucket.stages.write.spool import spool_units
+from hfbucket.stages.write.spool import needs_spool, spool_units
 from hfbucket.stages.write.tasks import ShardTask
 
 __all__ = ["announce", "check_plan", "check_written", "receipt_of", "write_pending"]
@@ -73,9 +73,10 @@ def write_pending(
 ) -> None:
     """Spool what must be, then write the shards that have no receipt."""
     job = pending[0].job
-    numbers = {task.row_group for task in pending}
-    rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
-    spool_units(index, np.concatenate(rows), job.work, job.config, on_event=on_event)
+    if needs_spool(index, job.work):
+        numbers = {task.number for task in pending}
+        rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
+        spool_units(index, np.concatenate(rows), job.work, job.config, on_event=on_event)
     needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(job.export).free
     if needed > free:
         text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"

@@ -80,7 +80,7 @@ def _write(task: ShardTask) -> None:
     previews: list[Preview] = []
     shown = _shown(task)
     with SourceReader(units, job.work) as sources, ShardWriter(path) as shard, _caller(task) as call:
-        planned = _task_rows(job.work.tasks, task.row_group)
+        planned = _task_rows(task)
         for done, (row, source) in enumerate(sources.read_all(planned), start=1):
             order = (source, row, task.bucket, job.config)
             try:
@@ -136,15 +136,15 @@ def _shown(task: ShardTask) -> frozenset[bytes]:
     """
     if task.file != shard_file(task.bucket.bucket_id, 0):
         return frozenset()
-    with pq.ParquetFile(task.job.work.tasks) as file:
+    with pq.ParquetFile(task.table) as file:
         digests = file.read_row_group(task.row_group, columns=["digest"])["digest"].to_pylist()
     return frozenset(sorted(digests)[:PREVIEWS])
 
 
-def _task_rows(tasks: Path, row_group: int) -> Iterator[dict[str, Any]]:
+def _task_rows(task: ShardTask) -> Iterator[dict[str, Any]]:
     """Yield the rows of one task, some at a time."""
-    with pq.ParquetFile(tasks) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[row_group]):
+    with pq.ParquetFile(task.table) as file:
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[task.row_group]):
             yield from batch.to_pylist()
 
 

@@ -75,6 +75,12 @@ def open_spooled(spool: Path, url: str, version: str) -> Spooled | None:
     return Spooled(tar, places) if places.exists() and tar.exists() else None
 
 
+def needs_spool(index: Index, work: Work) -> bool:
+    """Return whether some unit cannot be read at random."""
+    units = (indexed.unit for indexed in index.units)
+    return any(not SOURCES[unit.kind].random_access(from_copy(work.copies, unit)) for unit in units)
+
+
 def spool_units(index: Index, positions: Int64s, work: Work, config: Config, *, on_event: OnEvent) -> None:
     """Copy what cannot be read at random of the images at these index positions into the spool.
 

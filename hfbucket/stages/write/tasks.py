@@ -1,4 +1,4 @@
-"""Shard tasks: the plan's rows with all that writing needs, in one table on disk, one row group per shard.
+"""Shard tasks: the plan's rows with all that writing needs, in a table on disk, one row group per shard.
 
 Only a chunk of the plan is ever in memory. Every task has a hash of what decides its shard's bytes; resuming is
 comparing these hashes with the receipts.
@@ -7,8 +7,11 @@ comparing these hashes with the receipts.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +42,9 @@ WRITER: Final = 3
 GATHER_CAPTIONS: Final = 786_432
 """Captions of the index handled at once, with the rows they belong to: most memory of a row is theirs."""
 
+_SHARDS_PER_FILE: Final = 64
+"""Of the tasks table: who writes a shard reads the footer of the file that has its rows."""
+
 _FROM_INDEX: Final = (*(name for name in TASKS.names if name in INDEX.names), "caption_source_ids", "width", "height")
 _PLACES: Final = frozenset({"digest", "path", "offset", "unit", "source"})
 """What says where bytes lie, and what follows from other columns: no part of a task's identity."""
@@ -66,8 +72,8 @@ class ShardTask:
     """One shard to write."""
 
     job: Job
-    #: In the tasks table.
-    row_group: int
+    #: Among all shards of the plan.
+    number: int
     #: Of the shard, below the export.
     file: str
     bucket: Bucket
@@ -75,6 +81,16 @@ class ShardTask:
     planned_bytes: int
     task_sha256: str
     care: Care = Care.NONE
+
+    @property
+    def table(self) -> Path:
+        """The Parquet file that has its rows."""
+        return self.job.work.tasks / f"part-{self.number // _SHARDS_PER_FILE:05d}.parquet"
+
+    @property
+    def row_group(self) -> int:
+        """Its rows in that file."""
+        return self.number % _SHARDS_PER_FILE
 
 
 def make_job(index: Index, config: Config, choice: Choice, export: Path, work: Work) -> Job:
@@ -105,24 +121,28 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
         "settings": settings, "meta_keys": list(job.meta_keys), "variants": list(job.variants), "writer": WRITER,
         "codecs": versions(),
     }  # fmt: skip
+    if job.work.tasks.exists():
+        shutil.rmtree(job.work.tasks)
     tasks: list[ShardTask] = []
-    with table_writer(job.work.tasks, TASKS) as writer:
-        shards = zip(_shard_tables(index, plan, job), plan.shards.planned_bytes.tolist(), strict=True)
-        for (bucket, number, table), planned_bytes in shards:
-            writer.write_table(table, row_group_size=max(1, table.num_rows))
-            file = shard_file(bucket.bucket_id, number)
-            identity = {**same_for_all, "file": file, "bucket": [bucket.base, bucket.w, bucket.h]}
-            tasks.append(
-                ShardTask(
+    planned = zip(_shard_tables(index, plan, job), plan.shards.planned_bytes.tolist(), strict=True)
+    for _, shards in groupby(enumerate(planned), key=lambda numbered: numbered[0] // _SHARDS_PER_FILE):
+        with ExitStack() as stack:
+            writer = None
+            for number, ((bucket, of_bucket, table), planned_bytes) in shards:
+                file = shard_file(bucket.bucket_id, of_bucket)
+                identity = {**same_for_all, "file": file, "bucket": [bucket.base, bucket.w, bucket.h]}
+                task = ShardTask(
                     job=job,
-                    row_group=len(tasks),
+                    number=number,
                     file=file,
                     bucket=bucket,
                     samples=table.num_rows,
                     planned_bytes=planned_bytes,
                     task_sha256=sha256_of({**identity, "rows": table_sha256(table.select(_HASHED))}),
                 )
-            )
+                writer = writer or stack.enter_context(table_writer(task.table, TASKS, flush=False))
+                writer.write_table(table, row_group_size=max(1, table.num_rows))
+                tasks.append(task)
     return tasks
 
 

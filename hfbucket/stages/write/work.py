@@ -40,8 +40,8 @@ class Work:
 
     @property
     def tasks(self) -> Path:
-        """The tasks table."""
-        return self.folder / "tasks.parquet"
+        """The folder of the tasks table."""
+        return self.folder / "tasks"
 
     @property
     def receipts(self) -> Path:
