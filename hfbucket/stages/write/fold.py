@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -140,7 +140,7 @@ def write_parts(export: Path, name: str, schema: pa.Schema, tables: Iterable[pa.
         file = part_file(name, len(written))
         rows = 0
         with table_writer(export / file, schema) as writer:
-            for group in (first, *islice(groups, _GROUPS_PER_PART - 1)):
+            for group in chain((first,), islice(groups, _GROUPS_PER_PART - 1)):
                 writer.write_table(group, row_group_size=max(1, group.num_rows))
                 rows += group.num_rows
         size_bytes, sha256 = _file_hash(export / file)
