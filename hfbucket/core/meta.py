@@ -16,6 +16,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LOCATION_WORDS: Final = frozenset({"gps", "latitude", "longitude", "lat", "lon", "lng", "geolocation", "geotag"})
 _LOCATION_HINT = re.compile(r"gps|lat|lon|lng|geo", re.IGNORECASE)
 _LOCATION_TEXT = re.compile(r"gps(?:info|latitude|longitude|position|coordinates)", re.IGNORECASE)
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -25,7 +26,8 @@ def clean_text(value: str | bytes) -> tuple[str, bool]:
     What is no UTF-8 becomes U+FFFD; in text, bytes that were none stand as lone surrogates (`surrogateescape`).
     """
     raw = value if isinstance(value, bytes) else raw_bytes(value)
-    encoding = "utf-16" if raw.startswith(_UTF16_MARKS) else "utf-8-sig"
+    raw = raw.removeprefix(_UTF8_MARK)
+    encoding = "utf-16" if raw.startswith(_UTF16_MARKS) else "utf-8"
     try:
         text = raw.decode(encoding)
         repaired = encoding == "utf-16"

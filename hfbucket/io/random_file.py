@@ -46,6 +46,11 @@ class RandomFile:
             if sequential:
                 self._stream = open_seekable(url)
 
+    @property
+    def descriptor(self) -> int | None:
+        """Return that of a local file that is open."""
+        return self._descriptor if self._descriptor >= 0 else None
+
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on: fewer only where the file ends."""
         size = min(size, self.size_bytes - offset)

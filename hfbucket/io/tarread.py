@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
@@ -122,8 +122,14 @@ def open_tar(url: str, parts: Sequence[str] = ()) -> Iterator[RandomFile | Joine
         yield ForwardFile(stream)
 
 
-def members(file: ByteSource, notes: list[str]) -> Iterator[Member]:
+def members(
+    file: ByteSource, notes: list[str], ahead: Callable[[int], int] = lambda position: position
+) -> Iterator[Member]:
     """Yield the members of a tar in order; where it ends too early or is damaged, say so in `notes` and stop.
+
+    Args:
+        ahead: is asked where a member begins and none before it says anything of it; may take whole members itself
+            and returns where the first one begins that it did not take.
 
     Raises:
         SourceError: the file does not begin like a tar.
@@ -132,6 +138,8 @@ def members(file: ByteSource, notes: list[str]) -> Iterator[Member]:
     extra: dict[bytes, bytes] = {}  # of pax and GNU headers, for the next member
     common: dict[bytes, bytes] = {}  # of global pax headers
     while True:
+        if not extra and not common:
+            position = ahead(position)
         block = file.pread(position, BLOCK)
         if len(block) < BLOCK or block == _ZERO:
             notes.extend(_ending(file, position, block))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, BinaryIO, Final, Protocol
 
 import pyarrow as pa
 
 from hfbucket.config import Config
 from hfbucket.core.keys import digest_of
-from hfbucket.core.meta import meta_json, split_captions, without_location
+from hfbucket.core.meta import SIDECAR, clean_text, meta_json, split_captions, without_location
 from hfbucket.core.units import Unit, UnitFacts
 from hfbucket.errors import SampleError
 from hfbucket.io.images.probe import probe
@@ -42,13 +43,30 @@ class Place:
     mtime_ns: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimpleSamples:
+    """Columns of JPEGs in an archive, one `txt` at most beside each."""
+
+    members: Sequence[str]
+    #: Their names up to the extension.
+    keys: Sequence[str]
+    offsets: Sequence[int]
+    sizes: Sequence[int]
+    widths: Sequence[int]
+    heights: Sequence[int]
+    orientations: Sequence[int]
+    colors: Sequence[str]
+    gps: Sequence[bool]
+    texts: Sequence[bytes | None]
+
+
 class Rows:
     """Collects the index rows of one unit, and what else was seen in it."""
 
     def __init__(self, unit: Unit, config: Config) -> None:
         self._unit, self._config = unit, config
         self._tables = [INDEX.empty_table()]
-        self._rows: list[dict[str, Any]] = []
+        self._columns: dict[str, list[Any]] = {name: [] for name in INDEX.names}
         self._meta_keys: set[str] = set()
         self._kept_keys: set[str] = set()
         self._sidecars: Counter[str] = Counter()
@@ -86,14 +104,54 @@ class Rows:
         self._kept_keys.update(rest)
         row |= {"image_id": image_id, "digest": digest_of(image_id)}
         row |= {"captions": captions, "caption_repaired": repaired, "meta": meta_json(rest)}
-        self._rows.append(row)
-        if len(self._rows) == _CHUNK_ROWS:
-            self._pack()
+        for name, column in self._columns.items():
+            column.append(row.get(name))
+        self._pack(at_least=_CHUNK_ROWS)
 
-    def _pack(self) -> None:
+    def add_simple(self, samples: SimpleSamples) -> None:
+        """Add images that all is known of, and whose only metadata are captions; no metadata column gives their ids.
+
+        What `add` does with such a one, for many at once.
+        """
+        count, unit, start = len(samples.keys), self._unit, f"{self._unit.prefix}{self._unit.name}/"
+        ids = [start + key for key in samples.keys]
+        texts = [clean_text(text) if text is not None else (None, False) for text in samples.texts]
+        is_used = [variant in (SIDECAR, "txt") for variant in self._config.variants]
+        if captioned := count - samples.texts.count(None):
+            self._sidecars["txt"] += captioned
+        self._extend(
+            count,
+            image_id=ids,
+            digest=[digest_of(image_id) for image_id in ids],
+            archive=repeat(unit.name, count),
+            member=samples.members,
+            offset=samples.offsets,
+            size_bytes=samples.sizes,
+            mtime_ns=repeat(unit.mtime_ns, count),
+            format=repeat("jpeg", count),
+            width=samples.widths,
+            height=samples.heights,
+            orientation=samples.orientations,
+            color=samples.colors,
+            gps=samples.gps,
+            captions=[[text if used else None for used in is_used] for text, _ in texts],
+            caption_repaired=[was_repaired for _, was_repaired in texts] if any(is_used) else repeat(False, count),
+            meta=repeat(meta_json({}), count),
+        )
+
+    def _extend(self, count: int, **columns: Iterable[object]) -> None:
+        for name, column in self._columns.items():
+            column.extend(columns.get(name) or repeat(None, count))
+        self._pack(at_least=_CHUNK_ROWS)
+
+    def _pack(self, *, at_least: int = 0) -> None:
         """Turn the rows so far into a table, which takes a tenth of their memory."""
-        self._tables.append(pa.Table.from_pylist(self._rows, schema=INDEX))
-        self._rows.clear()
+        if len(self._columns["image_id"]) < at_least:
+            return
+        arrays = [pa.array(self._columns[field.name], field.type) for field in INDEX]
+        self._tables.append(pa.Table.from_arrays(arrays, schema=INDEX))
+        for column in self._columns.values():
+            column.clear()
 
     def _image_id(self, key: str, meta: Mapping[str, Any]) -> tuple[str, str]:
         """Return the id, and what is wrong with the column that should have given it."""

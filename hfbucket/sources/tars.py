@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
@@ -19,15 +21,17 @@ from hfbucket.errors import SourceError
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.io.store import JoinedFile, RandomFile, Window
 from hfbucket.io.tarread import ForwardFile, Member, is_gzip, members, open_tar
+from hfbucket.io.tarwalk import PlainSample, plain_samples
 from hfbucket.sources.containers import list_containers
 from hfbucket.sources.listing import Listing
-from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
+from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, SimpleSamples, extension_of, look_at, unreadable
 
 TarFile = RandomFile | JoinedFile | ForwardFile
 EXTENSIONS: Final = ("tar", "tgz", "tar.gz")
 _SIDECARS: Final = (*TEXT_EXTENSIONS, "json")
 _TEXT_LIMIT_BYTES: Final = 16 << 20
 _SMALL_LIMIT_BYTES: Final = 64 << 10
+_IS_SIMPLE: Final = itemgetter(PlainSample._fields.index("is_simple"))
 _HEAD_LIMIT_BYTES: Final = 64 << 20
 """How much of an image in a gzipped tar is looked at for its header."""
 
@@ -53,7 +57,7 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
     with open_tar(unit.url, unit.parts) as file:
         scan = _Scan(unit, config, rows, file, look)
         try:
-            for member in members(file, notes):
+            for member in members(file, notes, scan.take_plain):
                 scan.take(member)
         except SourceError as error:
             raise SourceError(f"{unit.url}: {error}") from error
@@ -115,6 +119,36 @@ class _Scan:
         elif not member.is_whole or not self._read_sidecar(member, extension):
             self._rows.ignore(extension)
 
+    def take_plain(self, position: int) -> int:
+        """Add the plain samples that begin at a member's place; return where they end."""
+        if not isinstance(self._file, RandomFile) or self._look_at is not look_at:
+            return position  # images that may end a process are looked at in a child
+        while True:
+            end, samples = plain_samples(self._file, position, self._sample.key, max_pixels=self._config.max_pixels)
+            if not samples:
+                return position
+            self._flush()
+            for is_simple, run in groupby(samples, _IS_SIMPLE):
+                if is_simple and self._config.id_column is None:
+                    simple = _simple(run)
+                    self._with_image.update(simple.keys)
+                    self._rows.add_simple(simple)
+                else:
+                    for sample in run:
+                        self._take_one(PlainSample(*sample))
+            self._sample = _Sample("")
+            position = end
+
+    def _take_one(self, found: PlainSample) -> None:
+        """Add a sample that may have any sidecars, and an image of any kind."""
+        member = Member(found.member.encode(), found.offset, found.size_bytes, is_file=True, is_whole=True)
+        image = _seen(found) if found.width else self._look(member, found.member)
+        self._sample = _Sample(found.key, images=[(self._place(member, found.member), image)])
+        for extension, data in found.sidecars:
+            if not self._keep_sidecar(extension, data):
+                self._rows.ignore(extension)
+        self._flush()
+
     def finish(self) -> None:
         """End the last sample."""
         self._flush()
@@ -154,8 +188,11 @@ class _Scan:
         if member.size_bytes > (_TEXT_LIMIT_BYTES if kind in _SIDECARS else _SMALL_LIMIT_BYTES):
             return False
         data = self._file.pread(member.offset, member.size_bytes)
-        if len(data) < member.size_bytes:
-            return False
+        return len(data) == member.size_bytes and self._keep_sidecar(extension, data)
+
+    def _keep_sidecar(self, extension: str, data: bytes) -> bool:
+        """Keep the content of a member for its sample; return whether it is caption or metadata."""
+        kind = extension.removesuffix(".gz")
         if kind != extension:
             data = _unpacked(data)
         if kind in TEXT_EXTENSIONS:
@@ -189,6 +226,28 @@ class _Scan:
             key = sample.key if number == 0 else place.member
             key = f"{self._unit.name}/{key}"
             self._rows.add(place, key=key, image=image, meta=sample.meta, sidecars=_in_order(sample.sidecars))
+
+
+def _simple(run: Iterable[PlainSample]) -> SimpleSamples:
+    members, keys, offsets, sizes, widths, heights, orientations, colors, gps, sidecars, _ = zip(*run, strict=True)
+    return SimpleSamples(
+        members=members,
+        keys=keys,
+        offsets=offsets,
+        sizes=sizes,
+        widths=widths,
+        heights=heights,
+        orientations=orientations,
+        colors=colors,
+        gps=gps,
+        texts=[beside[0][1] if beside else None for beside in sidecars],
+    )
+
+
+def _seen(found: PlainSample) -> dict[str, Any]:
+    """Return the columns that `look_at` gives for a usual JPEG."""
+    columns = {name: getattr(found, name) for name in ("width", "height", "orientation", "color", "gps")}
+    return {"format": "jpeg", **columns}
 
 
 def _in_order(sidecars: dict[str, bytes]) -> dict[str, bytes]:

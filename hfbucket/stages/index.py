@@ -33,7 +33,7 @@ from hfbucket.stages.copies import plan_copies, scanned
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.survey import Survey, cache_folder, refuse_empty, survey
 
-_INDEX_VERSION: Final = 2
+_INDEX_VERSION: Final = 3
 """Raised whenever a scan gives other rows for the same bytes and settings."""
 
 _DECODERS: Final = ("pillow", "pillow-heif", "pillow-jxl-plugin")

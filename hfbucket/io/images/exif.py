@@ -83,7 +83,7 @@ def _from_tiff(tiff: bytes) -> Exif:
 
 def _directory(tiff: bytes, order: str, offset: int) -> dict[int, int | None]:
     """Return tag to value of one directory; None for values that are no single inline integers."""
-    if offset + 2 > len(tiff):
+    if not 0 <= offset <= len(tiff) - 2:
         return {}
     entries: dict[int, int | None] = {}
     count = struct.unpack_from(order + "H", tiff, offset)[0]

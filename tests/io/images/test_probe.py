@@ -103,7 +103,12 @@ def test_sides_that_fit_no_table_are_too_large() -> None:
 
 
 @pytest.mark.parametrize(
-    "block", [b"", b"Exif\0\0", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + bytes(9)]
+    "block",
+    [
+        *(b"", b"Exif\0\0", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff" + bytes(9)),
+        # directories before the start: their places are signed numbers
+        *(b"MM\0*" + struct.pack(">IHHHIi", 8, 1, tag, 9, 1, at) for tag in (0x8825, 0x8769) for at in (-1, -20)),
+    ],
 )
 def test_damaged_exif_says_nothing(block: bytes) -> None:
     assert read_exif(block) == Exif()
