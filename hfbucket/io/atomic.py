@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,9 @@ TEMPORARY: Final = ".tmp"
 
 
 _FLUSHED_AT_ONCE: Final = 8
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""Errors that only writing can give."""
+
 _TEMPORARY_NAME: Final = re.compile(r"\..+\.\d+" + re.escape(TEMPORARY), re.DOTALL)
 
 
@@ -65,15 +69,28 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
     """
     temporary = temporary_name(path)
     try:
-        yield temporary
+        with naming(path, NO_ROOM):
+            yield temporary
         if flush:
-            _flush(temporary)
+            with naming(path):
+                _flush(temporary)
         temporary.replace(path)
         if flush:
             sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
+        raise
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str], numbers: Container[int] | None = None) -> Iterator[None]:
+    """Let errors that name no file, as those of writing do, name this one: all, or those that reading cannot give."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None and (numbers is None or error.errno in numbers):
+            error.filename = os.fspath(path)
         raise
 
 

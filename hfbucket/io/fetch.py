@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hfbucket.errors import PullError
-from hfbucket.io.atomic import sync_folder
+from hfbucket.io.atomic import NO_ROOM, naming, sync_folder
 from hfbucket.io.store import stream
 
 __all__ = ["Wanted", "fetch", "is_there"]
@@ -75,7 +75,7 @@ def _attempt(wanted: Wanted, part: Path, token: str | bool | None, on_bytes: OnB
     digest = hashlib.sha256()
     size = _read_into(digest, part) if part.exists() else 0
     on_bytes(size)
-    with part.open("ab") as file:
+    with naming(part, NO_ROOM), part.open("ab") as file:
         if size < wanted.size_bytes:
             for piece in stream(wanted.url, size, size_bytes=wanted.size_bytes, token=token):
                 size += len(piece)
@@ -85,7 +85,8 @@ def _attempt(wanted: Wanted, part: Path, token: str | bool | None, on_bytes: OnB
                 digest.update(piece)
                 on_bytes(len(piece))
         file.flush()
-        os.fsync(file.fileno())
+        with naming(part):
+            os.fsync(file.fileno())
     if size > wanted.size_bytes:
         return f"must have {wanted.size_bytes:,} bytes, got more"
     if wanted.sha256 is not None and digest.hexdigest() != wanted.sha256:

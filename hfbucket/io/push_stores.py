@@ -16,7 +16,7 @@ from hfbucket.core.events import OnEvent, ignore
 from hfbucket.core.transfer.push import PushFile
 from hfbucket.errors import PushError
 from hfbucket.io import store
-from hfbucket.io.atomic import remove_temporaries, replacing
+from hfbucket.io.atomic import naming, remove_temporaries, replacing
 from hfbucket.io.hub.errors import PATIENT, Patience, patiently, told
 from hfbucket.io.hub.repo import quiet_client
 from hfbucket.io.urls import filesystem
@@ -134,8 +134,9 @@ def _remove_empty(root: Path, path: Path) -> None:
 def sha256_of(file: BinaryIO) -> str:
     """Return the hash of an open file, 64 hex digits."""
     digest = hashlib.sha256()
-    while piece := file.read(_CHUNK_BYTES):
-        digest.update(piece)
+    with naming(getattr(file, "name", "")):
+        while piece := file.read(_CHUNK_BYTES):
+            digest.update(piece)
     return digest.hexdigest()
 
 

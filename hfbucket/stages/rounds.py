@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from hfbucket.core.events import Notice, OnEvent, Progress
-from hfbucket.errors import BuildError
+from hfbucket.errors import BuildError, HfBucketError
 from hfbucket.executors.engines import Workers, map_tasks
 from hfbucket.executors.isolated import Died
 from hfbucket.executors.task import Failure
@@ -51,6 +52,19 @@ def failure_of(task: object, error: Exception) -> Failure:
     if isinstance(error, Died):
         return Failure(task=task, reason=str(error), crashed=True)
     return Failure(task=task, reason=str(error), final=True)
+
+
+@contextmanager
+def disk_told(kind: type[HfBucketError], remedy: str = GO_ON) -> Iterator[None]:
+    """Put what a disk says into words of an error of ours.
+
+    Raises:
+        HfBucketError: of this kind; the disk is full, permission denied, and so on.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{failure_of(None, error).reason}; {remedy}") from error
 
 
 def run_rounds(

@@ -28,6 +28,7 @@ from hfbucket.io.store import is_local, local_path
 from hfbucket.load.location import Location, locate
 from hfbucket.stages.pull.files import Fetching
 from hfbucket.stages.pull.part import write_part
+from hfbucket.stages.rounds import disk_told
 from hfbucket.stages.verify.structure import check_structure, named_files
 
 __all__ = ["Pulled", "pull"]
@@ -75,6 +76,7 @@ class _Remote:
         return Wanted(file=file, url=file_url(self.location.url, file), size_bytes=size, sha256=sha256 or listed.sha256)
 
 
+@disk_told(PullError)
 def pull(
     repo: str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,

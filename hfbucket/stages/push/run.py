@@ -22,6 +22,7 @@ from hfbucket.stages.push.plan import Companion, PushOptions, PushPlan, listed, 
 from hfbucket.stages.push.repo import RepoTarget
 from hfbucket.stages.push.store import StoreTarget
 from hfbucket.stages.push.target import OnBytes, Published, Target
+from hfbucket.stages.rounds import disk_told
 
 __all__ = ["PushPlan", "PushReport", "push"]
 
@@ -53,6 +54,7 @@ class PushReport:
         return {**self.plan.to_dict(), **told, "checked": list(self.checked), "snippet": self.snippet}
 
 
+@disk_told(PushError)
 def push(
     export: str | os.PathLike[str],
     target: str,

@@ -26,7 +26,7 @@ from hfbucket.core.plan.growth import HELD, Growth, Known, grow
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.rows import Rows
 from hfbucket.core.plan.standing import Standing
-from hfbucket.errors import ConfigError, SourceError
+from hfbucket.errors import BuildError, ConfigError, SourceError
 from hfbucket.io.atomic import remove_temporaries
 from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
@@ -37,6 +37,7 @@ from hfbucket.stages.card import update_card
 from hfbucket.stages.change.apply import OpenExport, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change
 from hfbucket.stages.plan import make_plan, read_protos
+from hfbucket.stages.rounds import disk_told
 from hfbucket.stages.update.known import held, listed, meta_keys, named, read_known
 from hfbucket.stages.update.manifest import grown_manifest
 from hfbucket.stages.update.tables import LedgerChange, grown_samples
@@ -52,6 +53,7 @@ _SHOWN: Final = 3
 _COMMAND: Final = "build --update"
 
 
+@disk_told(BuildError)
 def update(
     sources: Sequence[str], output: str | os.PathLike[str], config: Config, *, on_event: OnEvent = ignore
 ) -> Manifest:

@@ -15,19 +15,22 @@ from hfbucket.core.hashing import canonical_json, sha256_of
 from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.plan.model import Plan
+from hfbucket.errors import BuildError
 from hfbucket.io.atomic import remove_temporaries, write_bytes
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import receipt_file
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.plan import make_plan
+from hfbucket.stages.rounds import disk_told
 from hfbucket.stages.write.finish import Built, finish
 from hfbucket.stages.write.inputs import Inputs, read_inputs
 from hfbucket.stages.write.pending import announce, check_plan, check_written, receipt_of, write_pending
 from hfbucket.stages.write.places import check_laid_out_at_once, check_settings, clear, retire, written_folders
 from hfbucket.stages.write.tasks import Job, ShardTask, make_job, write_tasks
-from hfbucket.stages.write.work import Work, clear_errors, only_one
+from hfbucket.stages.write.work import Work, only_one
 
 
+@disk_told(BuildError)
 def build(
     sources: str | Sequence[str],
     output: str | os.PathLike[str],
@@ -56,7 +59,7 @@ def build(
     check_laid_out_at_once(export, overwrite=config.overwrite)
     plan = make_plan(inputs.index, config, on_event=on_event, copies=work.copies)
     check_plan(inputs.index, plan, config)
-    with clear_errors(), only_one(work):
+    with only_one(work):
         if check_settings(export, work, inputs.settings, overwrite=config.overwrite):
             clear(export, work)
         export.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ from typing import Final
 from hfbucket.errors import BuildError
 from hfbucket.io.journal import CHANGE, JOURNAL, work_folder
 from hfbucket.io.locks import locked
-from hfbucket.stages.rounds import GO_ON, failure_of
 
 _LOCK_WAIT_S: Final = 5.0
 
@@ -100,16 +99,3 @@ def only_one(work: Work) -> Iterator[None]:
         if not held:
             raise BuildError(f"another build is at work in {work.folder}; wait for it, or end it")
         yield
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Put what the disk says into words, where no task did.
-
-    Raises:
-        BuildError: the disk is full, permission denied, and so on.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise BuildError(f"{failure_of(None, error).reason}; {GO_ON}") from error
