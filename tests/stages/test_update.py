@@ -296,7 +296,7 @@ def test_parquet_with_spool(tmp_path: Path) -> None:
     draw_parquet(tmp_path / "data" / "b.parquet", 7)
     grow(tmp_path / "data", export, image_mode="passthrough_jpeg")
     assert check(export).summary["images_seen"] == 17
-    assert sorted(path.name for path in (tmp_path / "export.work").iterdir() if path.is_dir()) == ["receipts"]
+    assert sorted(path.name for path in (tmp_path / "export.work").iterdir() if path.is_dir()) == ["receipts", "tasks"]
 
 
 def test_metadata_keeps_its_keys(tmp_path: Path) -> None:
