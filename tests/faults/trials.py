@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from hfbucket.core.transfer.push import JOURNAL
 from hfbucket.errors import HfBucketError
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.load.location import locate
@@ -139,7 +140,7 @@ class Trial:
             read_manifest(export)
         except (HfBucketError, FileNotFoundError):
             return None
-        return {path: sha256 for path, sha256 in seen(export).items() if not path.startswith(".")}
+        return {path: sha256 for path, sha256 in seen(export).items() if not path.startswith((".", JOURNAL))}
 
     def fail(self, fault: Fault) -> str:
         """Let the disk fail once; return how the command ended, `not met` where it never came to that step."""
