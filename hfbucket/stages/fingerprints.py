@@ -28,7 +28,6 @@ from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
 from hfbucket.io import store, tables
 from hfbucket.io.fingerprint_files import Printed, add_prints, fill_prints, missing_rows
-from hfbucket.io.hashes import hash_parts
 from hfbucket.io.images.encode import versions
 from hfbucket.io.images.fingerprint import VERSION, bytes_hash, difference_hash, pixels_hash
 from hfbucket.io.index_files import Index, IndexedUnit
@@ -41,7 +40,6 @@ from hfbucket.stages.rounds import GO_ON, failure_of, run_rounds
 Int64s = npt.NDArray[np.int64]
 
 _PLACE: Final = ("path", "offset", "size_bytes", "mtime_ns")
-_HASHED_AT_ONCE: Final = 32
 _Order = tuple[bytes, Config]
 
 
@@ -169,9 +167,6 @@ def _printed(task: PrintTask) -> list[Printed]:
     unit = _checked(task.unit, rows)
     unit = fetched(unit, task.copy) if task.copy else unit
     sizes = rows["size_bytes"].to_pylist()
-    hashed = _hashed(unit, rows, task)
-    if hashed is not None:
-        return hashed
     found: dict[int, Printed] = {}
     with _caller(task) as call:
         for number, data in SOURCES[unit.kind].read_rows(unit, rows, task.config):
@@ -182,23 +177,6 @@ def _printed(task: PrintTask) -> list[Printed]:
     if len(found) != len(sizes):
         raise _changed()
     return [found[number] for number in range(len(sizes))]
-
-
-def _hashed(unit: Unit, rows: pa.Table, task: PrintTask) -> list[Printed] | None:
-    """Return the hashes of images of a local tar, many at a time; None where each must be read by itself."""
-    one_by_one = task.config.dedupe != "sha256" or task.care != Care.NONE
-    if one_by_one or unit.kind != "tars" or not store.is_local(unit.url) or not SOURCES["tars"].random_access(unit):
-        return None
-    places = list(zip(rows["offset"].to_pylist(), rows["size_bytes"].to_pylist(), strict=True))
-    found: list[Printed] = []
-    with store.RandomFile(unit.url) as file:
-        for start in range(0, len(places), _HASHED_AT_ONCE):
-            digests = hash_parts(file, places[start : start + _HASHED_AT_ONCE])
-            if digests is None:
-                return None
-            found += [Printed(exact=digest) for digest in digests]
-            report(len(found))
-    return found
 
 
 def _checked(unit: Unit, rows: pa.Table) -> Unit:
