@@ -15,15 +15,21 @@ from tests.property import oracle
 @settings(max_examples=200)
 @given(
     planned=st.lists(st.integers(4096, 40_000), max_size=60),
+    piece=st.integers(1, 61),
     max_bytes=st.integers(1, 120_000),
     max_samples=st.integers(1, 20),
 )
 def test_cut_closes_before_the_sample_that_would_exceed_a_limit(
-    planned: list[int], max_bytes: int, max_samples: int
+    planned: list[int], piece: int, max_bytes: int, max_samples: int
 ) -> None:
-    shard, position = cut(np.array(planned, dtype=np.int64), max_bytes, max_samples)
-    assert shard.dtype == position.dtype == np.int32
-    assert list(zip(shard.tolist(), position.tolist(), strict=True)) == oracle.cut(planned, max_bytes, max_samples)
+    pieces = [np.array(planned[start : start + piece], dtype=np.int64) for start in range(0, len(planned), piece)]
+    samples, size_bytes = cut(pieces, max_bytes, max_samples)
+    assert samples.dtype == size_bytes.dtype == np.int64
+    shards: dict[int, list[int]] = {}
+    for (shard, _), size in zip(oracle.cut(planned, max_bytes, max_samples), planned, strict=True):
+        shards.setdefault(shard, []).append(size)
+    assert samples.tolist() == [len(sizes) for sizes in shards.values()]
+    assert size_bytes.tolist() == [sum(sizes) for sizes in shards.values()]
 
 
 @settings(max_examples=200)
