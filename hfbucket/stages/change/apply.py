@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -110,8 +110,11 @@ def open_export_for_change(
         try:
             yield OpenExport(folder=folder, target=target, work=work, manifest=manifest, command=command)
         finally:
+            # What is left beside a new export that is there does no harm, and the next change of it takes it away.
+            is_made = target != folder and target.exists()
             if not work.journal.exists():
-                remove_folder(work.change)
+                with suppress(OSError) if is_made else nullcontext():
+                    remove_folder(work.change)
 
 
 def commit_change(

@@ -21,7 +21,7 @@ from hfbucket.io.journal import Journal, write_journal
 from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest, write_manifest
 from hfbucket.stages.card import update_card
-from hfbucket.stages.change.apply import open_export_for_change
+from hfbucket.stages.change.apply import commit_change, open_export_for_change
 from hfbucket.stages.verify.card import check_card
 from hfbucket.stages.why import why
 from hfbucket.stages.write.build import build
@@ -146,6 +146,24 @@ def test_leaving_without_a_commit_changes_nothing(export: Path) -> None:
         begin(export)
     assert content(export) == old
     assert [path.name for path in export.with_name("export.work").iterdir()] == ["lock"]
+
+
+def test_a_new_export_that_is_there_is_done_whatever_becomes_of_the_scratch(
+    export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(folder))
+
+    output = export.with_name("other")
+    with open_export_for_change(export, command="recaption", output=output) as opened:
+        commit_change(opened, files=(), manifest=opened.manifest)
+        monkeypatch.setattr("hfbucket.stages.change.apply.remove_folder", refuse)
+    assert read_manifest(output) == read_manifest(export)
+    with (
+        pytest.raises(ChangeError, match="Input/output error"),
+        open_export_for_change(export, command="recaption"),
+    ):
+        pass
 
 
 def test_what_cannot_be_changed(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
