@@ -24,14 +24,14 @@ COMMANDS = {
     "build": "Write the export: shards, manifest and card. Run it again to continue.",
     "verify": "Check every promise of an export.",
     "recaption": "Select captions anew in a finished export; images stay where they are.",
+    "remove": "Take samples out of a finished export; the rest stays as it is.",
+    "card": "Change the words of a finished export's card.",
     "push": "Send an export to the Hub, a Storage Bucket or a folder: complete or invisible. Run it again to continue.",
     "pull": "Bring an export, or a part of it, from the Hub into a folder. Run it again to continue.",
+    "workspace": "Keep captions of many kinds for the images of a source or export in one SQLite file.",
     "extract": "Unpack an export, or webdataset tars, to plain files. Run it again to continue.",
     "explain": "Show how one image size gets its bucket and its crop.",
     "why": "Tell what became of one input, or list the inputs that were left out.",
-    "workspace": "Keep captions of many kinds for the images of a source or export in one SQLite file.",
-    "card": "Change the words of a finished export's card.",
-    "remove": "Take samples out of a finished export; the rest stays as it is.",
 }
 """Every command with its line in the help, in the order of the work."""
 
