@@ -237,7 +237,7 @@ def bench(rows: int, through: str, place: str | None) -> dict[str, Any]:
             runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout))
     steps = {**runs[0]["steps"], **runs[1]["steps"]}
     for step in steps.values():
-        step["rows_per_s"] = int(rows / step["s"])
+        step["rows_per_s"] = int(rows / max(step["s"], 0.01))  # seconds are told to the hundredth
         step["bytes_per_row"] = round((int(step["peak_mb"]) << 20) / rows, 1)
     return {**runs[1], "rows": rows, "index_bytes": size_bytes, "steps": steps}
 
