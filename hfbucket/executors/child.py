@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from hfbucket.executors.process import Died, Process
-from hfbucket.executors.worker import portable
+from hfbucket.executors.task import Failure
+from hfbucket.executors.worker import portable, raise_here
 
 Answer = tuple[Literal["done", "died", "error"], Any]
 
@@ -34,3 +35,17 @@ def run_in_child(
         return "died", error.death.words
     except BaseException as error:  # noqa: BLE001 - handed to the driver, which raises it there
         return "error", portable(error)
+
+
+def result_of(answer: Answer, task: object) -> Any:  # noqa: ANN401 - of the task's function
+    """Return what the driver makes of a task's answer: its result, or `Failure` where its process died.
+
+    Raises:
+        Exception: whatever the task's function raised.
+    """
+    kind, value = answer
+    if kind == "died":
+        return Failure(task=task, reason=f"a worker {value}", crashed=True)
+    if kind == "error":
+        raise_here(value)
+    return value

@@ -9,16 +9,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from hfbucket.executors import local
+from hfbucket.executors.local import OnProgress
 from hfbucket.executors.task import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-OnProgress = Callable[[Any, int], None]
-"""Called in the caller's thread with a task and how many of its items are done so far."""
 
 _CLUSTERS: Final = {"ray": "hfbucket.executors.ray", "spark": "hfbucket.executors.spark"}
 """Engine to the module whose `map_tasks` it is; imported when it is used."""

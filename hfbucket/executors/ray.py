@@ -12,11 +12,10 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from hfbucket.errors import BuildError, MissingDependencyError
-from hfbucket.executors.child import Answer, run_in_child
-from hfbucket.executors.engines import OnProgress, Workers
-from hfbucket.executors.local import worker_count
+from hfbucket.executors.child import Answer, result_of, run_in_child
+from hfbucket.executors.engines import Workers
+from hfbucket.executors.local import OnProgress, worker_count
 from hfbucket.executors.task import Failure
-from hfbucket.executors.worker import raise_here
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -139,12 +138,8 @@ def _pass_on(ray: Any, reports: Any, tasks: dict[int, T], on_progress: OnProgres
 
 def _result(ray: Any, reference: Any, task: T) -> Any:  # noqa: ANN401 - of the task's function
     try:
-        kind, value = ray.get(reference)
+        answer: Answer = ray.get(reference)
     except ray.exceptions.RayError as error:
         words = str(error).strip().splitlines() or [type(error).__name__]
         return Failure(task=task, reason=f"a Ray worker was lost: {words[0]}", crashed=True)
-    if kind == "died":
-        return Failure(task=task, reason=f"a worker {value}", crashed=True)
-    if kind == "error":
-        raise_here(value)
-    return value
+    return result_of(answer, task)

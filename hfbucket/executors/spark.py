@@ -17,11 +17,10 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from hfbucket.errors import BuildError, MissingDependencyError
-from hfbucket.executors.child import Answer, run_in_child
-from hfbucket.executors.engines import OnProgress, Workers
-from hfbucket.executors.local import worker_count
+from hfbucket.executors.child import Answer, result_of, run_in_child
+from hfbucket.executors.engines import Workers
+from hfbucket.executors.local import OnProgress, worker_count
 from hfbucket.executors.task import Failure
-from hfbucket.executors.worker import raise_here
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -113,14 +112,10 @@ def _java_errors() -> tuple[type[Exception], ...]:
 
 def _result(future: Future[Answer], task: T) -> Any:  # noqa: ANN401 - of the task's function
     try:
-        kind, value = future.result()
+        answer: Answer = future.result()
     except _java_errors() as error:
         return Failure(task=task, reason=f"a Spark executor was lost: {_first_line(error)}", crashed=True)
-    if kind == "died":
-        return Failure(task=task, reason=f"a worker {value}", crashed=True)
-    if kind == "error":
-        raise_here(value)
-    return value
+    return result_of(answer, task)
 
 
 def _first_line(error: Exception) -> str:

@@ -33,7 +33,7 @@ EXIF orientation, and the crop box lies in the resized image (FORMAT section 4).
 GEOMETRY: Final = ("resized_w", "resized_h", "crop_left", "crop_top", "w", "h")
 """What is to be done to a source image, as the storage of a cropped image names it."""
 
-_FROM_JSON: Final = {
+FROM_JSON: Final = {
     "image_id": "image_id",
     "original_width": "source_w",
     "original_height": "source_h",
@@ -79,7 +79,7 @@ def read_examples(
     Raises:
         FormatError: as `read_samples`, or a member is missing or cannot be read.
     """
-    taken = tuple((name, _FROM_JSON[name]) for name in columns if name in _FROM_JSON)
+    taken = tuple((name, FROM_JSON[name]) for name in columns if name in FROM_JSON)
     with_image, with_meta = "image" in columns, "meta" in columns
     needs_json = bool(taken) or with_meta or (with_image and crop)
     fixed = {"bucket_id": ref.bucket_id, "width": ref.width_px, "height": ref.height_px}

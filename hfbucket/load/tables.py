@@ -24,25 +24,13 @@ from hfbucket.errors import FormatError
 from hfbucket.io.tables import read_group
 from hfbucket.io.ustar import BLOCK
 from hfbucket.load.plan import ShardRef
-from hfbucket.load.samples import GEOMETRY, JsonText
+from hfbucket.load.samples import FROM_JSON, GEOMETRY, JsonText
 from hfbucket.load.shards import broken_off, opened
 
 OpenRanges = Callable[[str, int], BinaryIO]
 """Opens a URL of known size in bytes to be read at any place."""
 
-_COLUMNS: Final = {
-    "caption": "caption",
-    "key": "key",
-    "image_id": "image_id",
-    "original_width": "source_w",
-    "original_height": "source_h",
-    "resized_width": "resized_w",
-    "resized_height": "resized_h",
-    "crop_left": "crop_left",
-    "crop_top": "crop_top",
-    "caption_variant": "caption_variant",
-    "meta": "meta",
-}
+_COLUMNS: Final = {"caption": "caption", "key": "key", **FROM_JSON, "meta": "meta"}
 """Column of a loader to the column of the tables; the others are the same for a whole shard."""
 
 _PLACE: Final = ("key", "jpg_offset", "jpg_size")
