@@ -69,7 +69,12 @@ def _connected(workers: Workers) -> Any:  # noqa: ANN401 - the module ray
         raise MissingDependencyError("--executor ray needs Ray: pip install 'hfbucket[ray]'") from error
     if not ray.is_initialized():
         _check_reachable(workers.address)
-        own = {"num_cpus": worker_count(workers.count), "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        own = {
+            "address": "local",  # without it Ray joins whatever cluster was last on this machine
+            "num_cpus": worker_count(workers.count),
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
         where = {"address": workers.address} if workers.address else own
         try:
             ray.init(**where, log_to_driver=False, logging_level="ERROR")
