@@ -49,7 +49,8 @@ from hfbucket.schemas import INDEX, SAMPLES
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.write.finish import Built, finish
-from hfbucket.stages.write.tasks import Job, ShardTask, make_job, write_tasks
+from hfbucket.stages.write.task import Job, ShardTask
+from hfbucket.stages.write.tasks import make_job, write_tasks
 from hfbucket.stages.write.work import work_of
 
 UNIT_ROWS = 500_000

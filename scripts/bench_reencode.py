@@ -43,7 +43,7 @@ from hfbucket.io.images.resize import kernel
 from hfbucket.io.index_files import Index
 from hfbucket.io.ustar import read_members
 from hfbucket.stages.write.shard import write_shard
-from hfbucket.stages.write.tasks import ShardTask
+from hfbucket.stages.write.task import ShardTask
 from scripts.bench_write import cpu_seconds, make_photos, planned, shard_tasks
 
 QUALITY: Final = 95

@@ -44,7 +44,8 @@ from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.write.build import build
 from hfbucket.stages.write.shard import write_shard
-from hfbucket.stages.write.tasks import ShardTask, make_job, write_tasks
+from hfbucket.stages.write.task import ShardTask
+from hfbucket.stages.write.tasks import make_job, write_tasks
 from hfbucket.stages.write.work import work_of
 
 

@@ -35,6 +35,9 @@ COMMANDS = {
 }
 """Every command with its line in the help, in the order of the work."""
 
+_OWN_PROCESS = object()
+"""What the context is given where nothing but this command line runs in the process."""
+
 
 class _LazyGroup(click.Group):
     """A group that imports a command when it is called; its help needs none of them."""
@@ -47,6 +50,10 @@ class _LazyGroup(click.Group):
         """Return the command, or None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
+        if ctx.obj is _OWN_PROCESS:
+            from hfbucket.io.arrow import spare_pandas  # every command needs pyarrow, the help does not
+
+            spare_pandas()
         command: click.Command = importlib.import_module(f"hfbucket.cli.{cmd_name}").command
         return command
 
@@ -80,7 +87,7 @@ def console() -> NoReturn:
     It ends at once, without taking the interpreter apart: native threads of libraries, such as pyarrow's, may abort a
     process while that happens (apache/arrow#45214), and work that is done would look as if it had failed.
     """
-    code = main()
+    code = main(obj=_OWN_PROCESS)
     atexit._run_exitfuncs()
     with suppress(OSError):
         sys.stdout.flush()
@@ -88,10 +95,10 @@ def console() -> NoReturn:
     os._exit(code)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, obj: object = None) -> int:
     """Run the command line and return its exit code: 0 fine, 1 failed, 2 wrong use, 130 interrupted."""
     try:
-        result = group.main(args=arguments, prog_name="hfbucket", standalone_mode=False)
+        result = group.main(args=arguments, prog_name="hfbucket", standalone_mode=False, obj=obj)
         sys.stdout.flush()
     except click.ClickException as error:
         error.show()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -118,9 +117,9 @@ def _update(hasher: _Hash, array: pa.Array) -> None:
             hasher.update(f"{field.name} ".encode())
             _update(hasher, _single(_logical(pa.chunked_array([child]))))
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        lengths = pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())
+        lengths = array.value_lengths().fill_null(0).cast(pa.int64())
         hasher.update(lengths.to_numpy(zero_copy_only=False).data)
-        _update(hasher, _single(_logical(pa.chunked_array([pc.list_flatten(array)]))))
+        _update(hasher, _single(_logical(pa.chunked_array([array.flatten()]))))
     elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
         _update_bytes(hasher, array)
     else:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
+
+from hfbucket.errors import FormatError
 
 MANIFEST: Final = "manifest.json"
 CARD: Final = "README.md"
@@ -49,3 +52,17 @@ def shard_number(file: str) -> int:
 def part_file(table: str, number: int) -> str:
     """Return the path of one part of the `samples` or `ledger` table below the export."""
     return f"{table}/part-{number:05d}.parquet"
+
+
+def safe_file(name: str, *, where: str = MANIFEST) -> str:
+    """Return `name`, a file below the export.
+
+    Raises:
+        FormatError: it is absolute, climbs, or means another file on another system.
+    """
+    parts = name.split("/")
+    if "\\" in name or re.match(r"[A-Za-z]:", name) or any(part in ("", ".", "..") for part in parts):
+        raise FormatError(f"must be a plain path below the export, parts joined by '/', got {name!r}", where=where)
+    if not name.isprintable():
+        raise FormatError(f"must have printable characters only, got {name!r}", where=where)
+    return name

@@ -28,12 +28,14 @@ ENVIRONMENT: Final = {
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
     "PILLOW_BLOCK_SIZE": "1024m",
+    "OMP_NUM_THREADS": "1",
 }
 """What a child starts with, where the user's environment does not say otherwise.
 
 A worker makes image after image. The C library of Linux (mallopt(3)) keeps the memory of one for the next, up to this
 much, rather than give it back and have every page of it brought in and cleared again; Pillow has every image in one
-piece, which a compiled kernel reads where it lies.
+piece, which a compiled kernel reads where it lies. Libraries (OpenBLAS of numpy, pyarrow) start no threads for
+computing: there is a worker for every core, and as many threads in each would be a square of them.
 """
 
 

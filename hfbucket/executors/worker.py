@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from hfbucket.executors.task import listening
+from hfbucket.io.arrow import spare_pandas
 
 Kind = Literal["done", "progress", "error"]
 
@@ -59,6 +60,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not end up among the results
+    spare_pandas()
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
     while True:

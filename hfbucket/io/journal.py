@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from hfbucket.core.keys import MANIFEST
-from hfbucket.core.manifest.plain import safe_file
+from hfbucket.core.keys import MANIFEST, safe_file
 from hfbucket.errors import FormatError
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.urls import is_local, local_path

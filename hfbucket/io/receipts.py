@@ -16,7 +16,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hfbucket.core.card.pictures import Preview
+from hfbucket.core.card.previews import Preview
 from hfbucket.io.tables import read_table, write_table
 
 _KEY: Final = b"hfbucket.receipt"

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hfbucket.errors import BuildError
@@ -171,6 +170,8 @@ def read_where(file: BinaryIO, column: str, value: str, columns: Sequence[str] |
     Raises:
         ArrowInvalid: a column is missing.
     """
+    import pyarrow.compute as pc  # who writes is spared it
+
     parquet = pq.ParquetFile(file)
     names = parquet.schema_arrow.names if columns is None else list(columns)
     if missing := sorted({*names, column} - set(parquet.schema_arrow.names)):

@@ -6,8 +6,6 @@ import os
 import re
 from typing import Any
 
-import fsspec
-
 from hfbucket.errors import SourceError
 
 _LOCAL = re.compile(r"(?:file|local)://")
@@ -71,6 +69,8 @@ def filesystem(url: str, *, token: str | bool | None = None) -> tuple[Any, str]:
     Raises:
         SourceError: the protocol is unknown, or its package is not installed.
     """
+    import fsspec  # what reads local files alone is spared it
+
     try:
         options = {"token": token} if token is not None and url.startswith("hf://") else {}
         fs, path = fsspec.core.url_to_fs(url, **options)

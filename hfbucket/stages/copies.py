@@ -6,7 +6,6 @@ copy is named by what the unit is, and has its name only when it is whole.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,16 +22,7 @@ from hfbucket.io.atomic import remove_temporaries
 from hfbucket.io.store import download, is_local
 from hfbucket.sources import SOURCES
 from hfbucket.sources.rows import Look
-
-
-def name_of(url: str, version: str) -> str:
-    """Return how files that belong to a unit are called."""
-    return hashlib.sha256(f"{url}\n{version}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def copy_of(folder: Path, url: str, version: str) -> Path:
-    """Return where the copy of a unit lies, or would."""
-    return folder / name_of(url, version)
+from hfbucket.stages.copied import copy_of
 
 
 def from_copy(folder: Path, unit: Unit) -> Unit:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from hfbucket.core.card.pictures import Preview
+from hfbucket.core.card.previews import Preview
 from hfbucket.io.receipts import Receipt, Rejected, read_receipt, read_samples, receipt_file, write_receipt
 from hfbucket.io.tables import write_table
 from hfbucket.schemas import SAMPLES

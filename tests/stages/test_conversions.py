@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hfbucket.cli.main import main
-from hfbucket.core.card.statistics import CONVERSIONS
+from hfbucket.core.conversions import CONVERSIONS
 from hfbucket.io.cards import render_card
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.stages.verify.run import verify

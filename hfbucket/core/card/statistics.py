@@ -28,21 +28,6 @@ CAPTION_BANDS_CHARACTERS: Final = (0, 20, 50, 100, 200, 500, 1000)
 """Upper ends of the bands of caption length, in Unicode characters; 0 is no caption."""
 
 
-CONVERSIONS: Final = (
-    "alpha_flattened",
-    "cmyk_converted",
-    "depth_reduced",
-    "icc_converted",
-    "icc_ignored",
-    "multi_frame",
-    "oriented",
-)
-"""What decoding may have done to an image; `conversions` of the manifest's `statistics` count the images of each."""
-
-MULTI_FRAME: Final = "multi_frame"
-"""The one of them that bytes which stay as they are may be, too: only their first picture is used."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spread:
     """How one number spreads over images."""

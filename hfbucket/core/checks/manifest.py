@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from hfbucket.core.card.statistics import MULTI_FRAME, SPREADS, Statistics
+from hfbucket.core.card.statistics import SPREADS, Statistics
 from hfbucket.core.checks.expected import corners_of, fraction
 from hfbucket.core.checks.problems import Lack, Problem, problem
+from hfbucket.core.conversions import MULTI_FRAME
 from hfbucket.core.keys import part_file
 from hfbucket.core.law.assign import METRICS
 from hfbucket.core.law.buckets import scaled_buckets

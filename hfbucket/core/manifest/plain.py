@@ -10,11 +10,11 @@ from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from hfbucket.core.hashing import sha256_of
-from hfbucket.core.keys import MANIFEST
+from hfbucket.core.keys import MANIFEST, safe_file
 from hfbucket.core.manifest.model import FORMATS, Asset, BucketEntry, Manifest, SampleTable, Shard, Size
 from hfbucket.errors import FormatError, UnsupportedVersionError
 
-__all__ = ["GENERATOR", "content_sha256", "from_dict", "is_ours", "safe_file", "seal", "to_dict", "with_listed_shards"]
+__all__ = ["GENERATOR", "content_sha256", "from_dict", "is_ours", "seal", "to_dict", "with_listed_shards"]
 
 GENERATOR: Final = "hfbucket"
 """`generator.name` of what this package writes; other exports of the family are read liberally."""
@@ -71,20 +71,6 @@ def with_listed_shards(manifest: Manifest, files: Iterable[str]) -> Manifest:
 def is_ours(manifest: Manifest) -> bool:
     """Return whether this package wrote the export, so that every promise of the format holds it."""
     return manifest.generator is not None and manifest.generator.name == GENERATOR
-
-
-def safe_file(name: str, *, where: str = MANIFEST) -> str:
-    """Return `name`, a file below the export.
-
-    Raises:
-        FormatError: it is absolute, climbs, or means another file on another system.
-    """
-    parts = name.split("/")
-    if "\\" in name or re.match(r"[A-Za-z]:", name) or any(part in ("", ".", "..") for part in parts):
-        raise FormatError(f"must be a plain path below the export, parts joined by '/', got {name!r}", where=where)
-    if not name.isprintable():
-        raise FormatError(f"must have printable characters only, got {name!r}", where=where)
-    return name
 
 
 def from_dict(data: object, *, where: str = MANIFEST) -> Manifest:

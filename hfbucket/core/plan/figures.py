@@ -17,8 +17,9 @@ from hfbucket.core.law.assign import assign
 from hfbucket.core.law.buckets import Bucket, Protos, scaled_buckets
 from hfbucket.core.law.sizes import Sizes
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES, UNDECODABLE
+from hfbucket.core.plan.encoding import ENCODE_BUCKET, ENCODE_FULL
 from hfbucket.core.plan.layout import resized_of_sizes
-from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, Plan
+from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.report import BaseOption, BaseTable, BucketLine
 from hfbucket.errors import ConfigError
 

@@ -15,7 +15,8 @@ from hfbucket.core.law.geometry import Int64s, Words, cover_columns, crop_column
 from hfbucket.core.law.sizes import Sizes
 from hfbucket.core.outcomes import EXPORTED
 from hfbucket.core.plan import packing
-from hfbucket.core.plan.model import ENCODE_NONE, Int8s, Int16s, Int32s, Plan, Shards
+from hfbucket.core.plan.encoding import ENCODE_NONE
+from hfbucket.core.plan.model import Int8s, Int16s, Int32s, Plan, Shards
 from hfbucket.core.plan.order import in_order
 from hfbucket.core.plan.rows import PASSTHROUGH, Rows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +14,6 @@ from hfbucket.core.law.buckets import Bucket
 from hfbucket.core.law.sizes import Sizes
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.filtered import Filtered
-
-ENCODE_BUCKET: Final = 0
-"""Resize, crop and encode to the bucket's size."""
-ENCODE_NONE: Final = 1
-"""Keep the source's own JPEG bytes."""
-ENCODE_FULL: Final = 2
-"""Encode at full size: passthrough of an image whose bytes do not mean the same to every reader."""
 
 Int8s = npt.NDArray[np.int8]
 Int16s = npt.NDArray[np.int16]

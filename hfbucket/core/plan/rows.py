@@ -15,7 +15,7 @@ from hfbucket.core.law.geometry import Words, digest_words
 from hfbucket.core.law.sizes import SizeNumbers
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.captions import Choice, select
-from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
+from hfbucket.core.plan.encoding import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
 
 Int64s = npt.NDArray[np.int64]
 

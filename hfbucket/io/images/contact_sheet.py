@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from PIL import Image, ImageDraw
 
-from hfbucket.core.card.pictures import CELL_H_PX, CELL_W_PX, PREVIEWS, Preview, SheetRow, frame
-from hfbucket.io.images.decode import decode_rgb
+from hfbucket.core.card.pictures import SheetRow
+from hfbucket.core.card.previews import CELL_H_PX, CELL_W_PX, PREVIEWS, Preview
 from hfbucket.io.images.drawing import GRID, INK, MUTED, ORANGE, canvas, font, shortened
 from hfbucket.io.images.encode import encode_jpeg
-
-if TYPE_CHECKING:
-    from hfbucket.core.law.geometry import Geometry
 
 _MARGIN_PX: Final = 24
 _LABEL_PX: Final = 212
@@ -22,26 +19,8 @@ _GAP_PX: Final = 10
 _HEAD_PX: Final = 44
 _NAME_SIZE, _TEXT_SIZE = 19, 17
 _QUALITY: Final = 80
-_PREVIEW_QUALITY: Final = 92
 _DIMMED: Final = 0.62
 """How much of the color is taken from what the crop takes away."""
-
-_MAX_PIXELS: Final = 50_000_000
-"""Larger sources are not shown: the picture is not worth the memory."""
-
-
-def make_preview(source: bytes, geometry: Geometry, *, max_pixels: int) -> Preview:
-    """Return a source image made small enough for a contact sheet, with its crop box.
-
-    Raises:
-        SampleError: it cannot be decoded, or is too large to be worth it.
-    """
-    right, bottom = geometry.crop_left + geometry.w, geometry.crop_top + geometry.h
-    crop = (geometry.crop_left, geometry.crop_top, right, bottom)
-    w, h, box = frame(geometry.resized_w, geometry.resized_h, crop)
-    decoded = decode_rgb(source, max_pixels=min(max_pixels, _MAX_PIXELS), at_least=(w, h)).image
-    small = decoded.resize((w, h), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return Preview(jpeg=encode_jpeg(small, quality=_PREVIEW_QUALITY, subsampling="4:4:4"), box=box)
 
 
 def draw_sheet(rows: Sequence[SheetRow], title: str) -> bytes:

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from hfbucket.core.card.croissant import croissant_bytes
 from hfbucket.core.card.facts import bases
-from hfbucket.core.card.pictures import CHART_FILE, PREVIEWS, SHEET_ROWS, Preview, filled, sheet_file
+from hfbucket.core.card.pictures import CHART_FILE, SHEET_ROWS, filled, sheet_file
+from hfbucket.core.card.previews import PREVIEWS, Preview
 from hfbucket.core.keys import CARD, CROISSANT
 from hfbucket.core.law.geometry import Geometry
 from hfbucket.core.manifest.model import BucketEntry, HistoryEntry, Manifest, SampleTable, Shard
@@ -21,7 +22,7 @@ from hfbucket.errors import ChangeError, SampleError
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.cards import has_own_templates, render_card
 from hfbucket.io.clock import created
-from hfbucket.io.images.contact_sheet import make_preview
+from hfbucket.io.images.preview import make_preview
 from hfbucket.io.random_file import RandomFile
 from hfbucket.io.receipts import read_receipt, receipt_file
 from hfbucket.io.tables import read_where

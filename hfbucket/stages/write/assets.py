@@ -10,7 +10,6 @@ from hfbucket.core.card.facts import bases
 from hfbucket.core.card.pictures import (
     CHART_FILE,
     SHEET_ROWS,
-    Preview,
     SheetRow,
     filled,
     panels,
@@ -18,6 +17,7 @@ from hfbucket.core.card.pictures import (
     sheet_file,
     sheet_title,
 )
+from hfbucket.core.card.previews import Preview
 from hfbucket.core.manifest.model import Asset, Manifest
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.images.chart import draw_chart

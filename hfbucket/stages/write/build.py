@@ -26,7 +26,8 @@ from hfbucket.stages.write.finish import Built, finish
 from hfbucket.stages.write.inputs import Inputs, read_inputs
 from hfbucket.stages.write.pending import announce, check_plan, check_written, receipt_of, write_pending
 from hfbucket.stages.write.places import check_laid_out_at_once, check_settings, clear, retire, written_folders
-from hfbucket.stages.write.tasks import Job, ShardTask, make_job, write_tasks
+from hfbucket.stages.write.task import Job, ShardTask
+from hfbucket.stages.write.tasks import make_job, write_tasks
 from hfbucket.stages.write.work import Work, only_one
 
 

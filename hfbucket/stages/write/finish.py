@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from hfbucket import __version__
 from hfbucket.core.card.croissant import croissant_bytes
-from hfbucket.core.card.statistics import CONVERSIONS
 from hfbucket.core.card.words import Words, changed_words, with_words
+from hfbucket.core.conversions import CONVERSIONS
 from hfbucket.core.duplicates.words import counted
 from hfbucket.core.events import OnEvent
 from hfbucket.core.keys import CARD, CROISSANT
@@ -46,7 +46,7 @@ from hfbucket.stages.captions import choice_for
 from hfbucket.stages.write.assets import write_assets
 from hfbucket.stages.write.fold import Totals, write_ledger, write_samples
 from hfbucket.stages.write.places import previous_manifest, unnamed_files
-from hfbucket.stages.write.tasks import Job
+from hfbucket.stages.write.task import Job
 
 _HUB = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/|$)")
 

@@ -23,7 +23,7 @@ from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.rounds import run_rounds
 from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.spool import needs_spool, spool_units
-from hfbucket.stages.write.tasks import ShardTask
+from hfbucket.stages.write.task import ShardTask
 
 __all__ = ["announce", "check_plan", "check_written", "receipt_of", "write_pending"]
 

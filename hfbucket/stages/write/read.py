@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from hfbucket.errors import SourceError
 from hfbucket.io.store import RandomFile, info, is_local, join, read_bytes, read_local
-from hfbucket.stages.copies import copy_of
-from hfbucket.stages.write.spool import Spooled, open_spooled
+from hfbucket.stages.copied import copy_of
+from hfbucket.stages.write.spooled import Spooled, open_spooled
 from hfbucket.stages.write.work import Work
 
 _OPEN_FILES: Final = 64

@@ -17,29 +17,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbucket.config import Config
-from hfbucket.core.card.pictures import PREVIEWS, Preview
-from hfbucket.core.card.statistics import MULTI_FRAME
+from hfbucket.core.card.previews import PREVIEWS, Preview
+from hfbucket.core.conversions import MULTI_FRAME
 from hfbucket.core.hashing import canonical_json
 from hfbucket.core.keys import MEMBERS, key_of, shard_file
 from hfbucket.core.law.buckets import Bucket
 from hfbucket.core.law.geometry import Geometry
-from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_NONE
+from hfbucket.core.plan.encoding import ENCODE_BUCKET, ENCODE_NONE
 from hfbucket.core.plan.packing import FULL_QUALITY, FULL_SUBSAMPLING
 from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
 from hfbucket.errors import SampleError, SourceError
 from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
-from hfbucket.io.images.contact_sheet import make_preview
 from hfbucket.io.images.decode import Decoded, check_structure, decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
 from hfbucket.io.images.jpeg import strip_metadata
+from hfbucket.io.images.preview import make_preview
 from hfbucket.io.receipts import Receipt, Rejected, write_receipt
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
 from hfbucket.stages.care import Care, carefully, stall_limit_s
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.write.read import SourceReader, read_units
-from hfbucket.stages.write.tasks import ShardTask
+from hfbucket.stages.write.task import ShardTask
 
 _ROWS_AT_ONCE: Final = 256
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from hfbucket.config import Config
@@ -23,15 +21,14 @@ from hfbucket.errors import SourceError
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import replacing
 from hfbucket.io.index_files import Index
-from hfbucket.io.store import RandomFile
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.sources import SOURCES
 from hfbucket.stages.care import workers_for
-from hfbucket.stages.copies import copy_of, from_copy, name_of
+from hfbucket.stages.copied import copy_of
+from hfbucket.stages.copies import from_copy
 from hfbucket.stages.rounds import failure_of, run_rounds
+from hfbucket.stages.write.spooled import Int64s, open_spooled, spool_files
 from hfbucket.stages.write.work import Work
-
-Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,36 +40,6 @@ class SpoolTask:
     #: Columns `path`, `offset` and `size_bytes` of the images, ascending by offset.
     rows: pa.Table
     work: Work
-
-
-class Spooled:
-    """A spooled unit; read like the unit itself, by the places that its index rows tell."""
-
-    def __init__(self, tar: Path, places: Path) -> None:
-        self._file = RandomFile(str(tar))
-        # int64[2, images]: offset in the unit, ascending, and offset in the tar
-        self._places = np.load(places, mmap_mode="r", allow_pickle=False)
-
-    def pread(self, offset: int, size: int) -> bytes:
-        """Return the bytes of the image that lies at `offset` in its unit; nothing where it was not spooled."""
-        at = int(np.searchsorted(self._places[0], offset))
-        if at == self._places.shape[1] or self._places[0, at] != offset:
-            return b""
-        return self._file.pread(int(self._places[1, at]), size)
-
-    def has(self, offsets: Int64s) -> bool:
-        """Return whether all of these images were spooled."""
-        return bool(np.isin(offsets, self._places[0]).all())
-
-    def close(self) -> None:
-        """Close the tar."""
-        self._file.close()
-
-
-def open_spooled(spool: Path, url: str, version: str) -> Spooled | None:
-    """Return the spooled copy of a unit, or None where there is none."""
-    tar, places = _files(spool, url, version)
-    return Spooled(tar, places) if places.exists() and tar.exists() else None
 
 
 def needs_spool(index: Index, work: Work) -> bool:
@@ -123,7 +90,7 @@ def spool_unit(task: SpoolTask) -> Failure | None:
 
 
 def _copy(task: SpoolTask) -> None:
-    tar, places = _files(task.work.spool, task.unit.url, task.unit.version)
+    tar, places = spool_files(task.work.spool, task.unit.url, task.unit.version)
     unit = from_copy(task.work.copies, task.unit)
     places.unlink(missing_ok=True)
     offsets = task.rows["offset"].to_numpy()
@@ -162,8 +129,3 @@ def _missing(index: Index, positions: Int64s, work: Work, config: Config) -> Ite
             if complete:
                 continue
         yield SpoolTask(unit=replace(unit, entries=()), config=config, rows=rows, work=work)
-
-
-def _files(spool: Path, url: str, version: str) -> tuple[Path, Path]:
-    name = name_of(url, version)
-    return spool / f"{name}.tar", spool / f"{name}.npy"

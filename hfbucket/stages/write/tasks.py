@@ -10,7 +10,6 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +31,8 @@ from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import INDEX, TASKS
-from hfbucket.stages.care import Care
 from hfbucket.stages.write.gather import in_member_order
+from hfbucket.stages.write.task import SHARDS_PER_FILE, Job, ShardTask
 from hfbucket.stages.write.work import Work
 
 WRITER: Final = 3
@@ -42,55 +41,11 @@ WRITER: Final = 3
 GATHER_CAPTIONS: Final = 786_432
 """Captions of the index handled at once, with the rows they belong to: most memory of a row is theirs."""
 
-_SHARDS_PER_FILE: Final = 64
-"""Of the tasks table: who writes a shard reads the footer of the file that has its rows."""
-
 _FROM_INDEX: Final = (*(name for name in TASKS.names if name in INDEX.names), "caption_source_ids", "width", "height")
 _PLACES: Final = frozenset({"digest", "path", "offset", "unit", "source"})
 """What says where bytes lie, and what follows from other columns: no part of a task's identity."""
 
 _HASHED: Final = tuple(name for name in TASKS.names if name not in _PLACES)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """What all tasks of a build share."""
-
-    export: str
-    work: Work
-    config: Config
-    #: Hash of the units table, so that a process knows one build's from the next one's.
-    units_sha256: str
-    #: The keys of `meta` in every sample.
-    meta_keys: tuple[str, ...]
-    #: The caption variants of every sample.
-    variants: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardTask:
-    """One shard to write."""
-
-    job: Job
-    #: Among all shards of the plan.
-    number: int
-    #: Of the shard, below the export.
-    file: str
-    bucket: Bucket
-    samples: int
-    planned_bytes: int
-    task_sha256: str
-    care: Care = Care.NONE
-
-    @property
-    def table(self) -> Path:
-        """The Parquet file that has its rows."""
-        return self.job.work.tasks / f"part-{self.number // _SHARDS_PER_FILE:05d}.parquet"
-
-    @property
-    def row_group(self) -> int:
-        """Its rows in that file."""
-        return self.number % _SHARDS_PER_FILE
 
 
 def make_job(index: Index, config: Config, choice: Choice, export: Path, work: Work) -> Job:
@@ -125,7 +80,7 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
         shutil.rmtree(job.work.tasks)
     tasks: list[ShardTask] = []
     planned = zip(_shard_tables(index, plan, job), plan.shards.planned_bytes.tolist(), strict=True)
-    for _, shards in groupby(enumerate(planned), key=lambda numbered: numbered[0] // _SHARDS_PER_FILE):
+    for _, shards in groupby(enumerate(planned), key=lambda numbered: numbered[0] // SHARDS_PER_FILE):
         with ExitStack() as stack:
             writer = None
             for number, ((bucket, of_bucket, table), planned_bytes) in shards:

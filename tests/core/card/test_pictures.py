@@ -8,7 +8,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfbucket.core.card.pictures import CELL_H_PX, CELL_W_PX, chart, frame, panels, row_lines, sheet, sheet_title
+from hfbucket.core.card.pictures import chart, panels, row_lines, sheet, sheet_title
+from hfbucket.core.card.previews import CELL_H_PX, CELL_W_PX, frame
 from hfbucket.core.manifest.model import Asset
 from tests.io.card_manifest import FULL
 

@@ -13,7 +13,8 @@ from hfbucket.core.law.buckets import SDXL, Bucket, scaled_buckets
 from hfbucket.core.law.sizes import Sizes
 from hfbucket.core.outcomes import CODE
 from hfbucket.core.plan import figures
-from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE, Plan, Shards
+from hfbucket.core.plan.encoding import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
+from hfbucket.core.plan.model import Plan, Shards
 
 BUCKETS = (
     Bucket(bucket_id="r64_a", base=64, proto_w=1024, proto_h=1024, w=64, h=64),

@@ -10,8 +10,9 @@ from hfbucket.core.keys import digest_of
 from hfbucket.core.law.buckets import SDXL, scaled_buckets
 from hfbucket.core.law.geometry import geometry
 from hfbucket.core.outcomes import OUTCOMES
+from hfbucket.core.plan.encoding import ENCODE_FULL, ENCODE_NONE
 from hfbucket.core.plan.make import plan_rows
-from hfbucket.core.plan.model import ENCODE_FULL, ENCODE_NONE, Plan
+from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.standing import Standing
 from tests.index_tables import geometries, places, planned_bytes, planning_rows, row
 

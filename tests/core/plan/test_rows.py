@@ -6,7 +6,7 @@ import pytest
 from hfbucket.config import Config
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.captions import choice_of, own_variants
-from hfbucket.core.plan.model import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
+from hfbucket.core.plan.encoding import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
 from hfbucket.core.plan.rows import Rows, columns_for
 from tests.index_tables import index_table, planning_rows, row
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hfbucket.core.card.pictures import CELL_H_PX, CELL_W_PX, PREVIEWS, Bar, Panel, SheetRow
+from hfbucket.core.card.pictures import Bar, Panel, SheetRow
+from hfbucket.core.card.previews import CELL_H_PX, CELL_W_PX, PREVIEWS
 from hfbucket.core.law.geometry import Geometry
 from hfbucket.errors import SampleError
 from hfbucket.io.images.chart import draw_chart
-from hfbucket.io.images.contact_sheet import draw_sheet, make_preview
+from hfbucket.io.images.contact_sheet import draw_sheet
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.drawing import BLUE, shortened, text_width
+from hfbucket.io.images.preview import make_preview
 
 
 def opened(data: bytes) -> Image.Image:

@@ -1,0 +1,78 @@
+"""Writing a shard, in a process that does nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hfbucket.config import Config
+from hfbucket.core.settings import content_settings
+from hfbucket.executors.process import Process
+from hfbucket.io.receipts import read_receipt, receipt_file
+from hfbucket.stages.captions import choice_for
+from hfbucket.stages.index import build_index
+from hfbucket.stages.plan import make_plan, read_protos
+from hfbucket.stages.write.shard import write_shard
+from hfbucket.stages.write.task import ShardTask
+from hfbucket.stages.write.tasks import make_job, write_tasks
+from hfbucket.stages.write.work import work_of
+
+HEAVY = ("asyncio", "datasets", "duckdb", "fsspec", "huggingface_hub", "jinja2", "pandas", "pyarrow.compute", "sqlite3")
+
+
+# Asked by eval: a function of this module would bring in all that the module imports.
+LOADED = f"[name for name in {HEAVY} if name in __import__('sys').modules]"
+THREADS = "len(__import__('os').listdir('/proc/self/task'))"
+
+
+@pytest.fixture
+def worker() -> Iterator[Process]:
+    process = Process()
+    yield process
+    process.kill()
+    process.close()
+
+
+@pytest.fixture(params=["reencode_jpeg", "passthrough_jpeg"])
+def task(request: pytest.FixtureRequest, tmp_path: Path) -> ShardTask:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        Image.effect_noise((90, 80 + number), 60).convert("RGB").save(photos / f"{number}.jpg")
+        (photos / f"{number}.txt").write_text(f"photo {number}")
+    config = Config(base=(64,), image_mode=request.param, workers=0)
+    index = build_index([str(photos)], config)
+    plan = make_plan(index, config)
+    work = work_of(tmp_path / "export", None)
+    work.folder.mkdir()
+    job = make_job(index, config, choice_for(index, config), tmp_path / "export", work)
+    (one,) = write_tasks(index, plan, job, content_settings(config, read_protos(config)))
+    return one
+
+
+def test_a_worker_imports_only_what_a_shard_needs(task: ShardTask, worker: Process) -> None:
+    assert worker.call(write_shard, task) is None
+    receipt = read_receipt(receipt_file(task.job.work.receipts, task.file))
+    assert receipt is not None
+    assert (receipt.count, receipt.task_sha256) == (3, task.task_sha256)
+    assert worker.call(eval, LOADED) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_a_worker_has_no_threads_for_computing(
+    task: ShardTask, monkeypatch: pytest.MonkeyPatch, worker: Process
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert worker.call(write_shard, task) is None
+    lean = worker.call(eval, THREADS)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # what a user says stays
+    other = Process()
+    try:
+        assert other.call(write_shard, task) is None
+        assert other.call(eval, THREADS) >= lean + 6
+    finally:
+        other.kill()
+        other.close()
