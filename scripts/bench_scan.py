@@ -4,8 +4,9 @@
 
 PHOTOS is a folder of JPEG photos (without it those of scikit-image), copied into tars of a thousand, a caption beside
 each. Every way has a process of its own and all take turns, a round each, so that a busy machine slows all alike.
-Seconds are of processor time, the page cache is warm; medians over the repeats count. The SHA-256 of every image is
-what `--dedupe sha256` takes. That all ways see the same sizes is checked.
+The page cache is warm; medians over the repeats count. Rates are of processor time, and beside them on the clock, where
+a second thread tells: a plan gives one to a task that leaves cores idle. The SHA-256 of every image is what `--dedupe
+sha256` takes. That all ways see the same sizes is checked.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _upright(data: bytes) -> tuple[int, int]:
         return (image.height, image.width) if turned else (image.width, image.height)
 
 
-def by_hfbucket(folder: Path, *, compiled: bool = True, sha256: bool = False) -> Sizes:
+def by_hfbucket(folder: Path, *, compiled: bool = True, sha256: bool = False, threads: int = 1) -> Sizes:
     """Scan as the index does; with hashes, write the rows and take every image's, as `--dedupe sha256` does."""
     vars(tarwalk)["_walk"] = vars(tarwalk)["_walk"] if compiled else None
     found = []
@@ -111,9 +112,11 @@ def by_hfbucket(folder: Path, *, compiled: bool = True, sha256: bool = False) ->
             with tempfile.TemporaryDirectory() as work:
                 index, prints = f"{work}/index.parquet", f"{work}/prints.parquet"
                 write_unit(index, unit, table, facts)
-                rows = np.arange(table.num_rows)
-                failure = print_unit(PrintTask(unit=unit, config=_CONFIG, index_file=index, rows=rows, file=prints))
-                if failure is not None:
+                task = PrintTask(
+                    unit=unit, config=_CONFIG, index_file=index, rows=np.arange(table.num_rows), file=prints,
+                    threads=threads,
+                )  # fmt: skip
+                if (failure := print_unit(task)) is not None:
                     raise SystemExit(failure.reason)
     return (tuple(row.values()) for table in found for row in table.select(["width", "height"]).to_pylist())
 
@@ -138,7 +141,7 @@ def by_reading(folder: Path, *, size_bytes: int = 1024, sha256: bool = False) ->
 
 
 HEADERS, SHA256 = "headers only", "with sha256"
-WAYS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Sizes], Mapping[str, bool]]]]] = {
+WAYS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Sizes], Mapping[str, int]]]]] = {
     HEADERS: {
         "webdataset + Pillow": (by_webdataset, {}),
         "tarfile + Pillow": (by_tarfile, {}),
@@ -149,6 +152,7 @@ WAYS: Final[Mapping[str, Mapping[str, tuple[Callable[..., Sizes], Mapping[str, b
     SHA256: {
         "webdataset + Pillow + sha256": (by_webdataset, {"sha256": True}),
         "hfbucket --dedupe sha256": (by_hfbucket, {"sha256": True}),
+        "the same with two threads": (by_hfbucket, {"sha256": True, "threads": 2}),
         "reading and hashing alone": (by_reading, {"sha256": True}),
     },
 }
@@ -224,20 +228,28 @@ def _installed(package: str) -> str:
 
 
 def show(result: Mapping[str, Any]) -> None:
-    """Print a result as a table; `x peer` and `x limit` are medians of the repeats' ratios of processor time."""
+    """Print a result as a table; `x peer` and `x limit` are medians of the repeats' ratios, of processor time first."""
     print(f"{result['images']} photos in tars of {result['bytes'] / 1e6:.0f} MB, {result['repeats']} repeats; "
           f"{'' if result['compiled'] else 'not '}compiled; "
           + ", ".join(f"{name} {number}" for name, number in result["versions"].items()))  # fmt: skip
     for job, ways in result["jobs"].items():
-        print(f"{job:36}{'samples/s':>10}{'x peer':>9}{'x limit':>9}{'on the clock, /s':>18}{'peak MiB':>10}")
-        taken = {way: [each["cpu_s"] for each in all_] for way, all_ in ways.items()}
-        peer, *_, limit = taken.values()
-        for way, seconds in taken.items():
-            ratios = [statistics.median(a / b for a, b in zip(other, seconds, strict=True)) for other in (peer, limit)]
-            rate = result["images"] / statistics.median(seconds)
-            clock = result["images"] / statistics.median(each["wall_s"] for each in ways[way])
-            peak = max(each["peak_mib"] for each in ways[way])
-            print(f"  {way:34}{rate:10.0f}{ratios[0]:9.2f}{ratios[1]:9.3f}{clock:18.0f}{peak:10.0f}")
+        print(f"{job:36}{'samples/s':>10}{'x peer':>8}{'x limit':>9}{'on the clock':>14}{'x peer':>8}{'peak MiB':>10}")
+        cpu, clock = (_column(ways, name) for name in ("cpu_s", "wall_s"))
+        peer, *_, limit = ways
+        for way in ways:
+            rates = [result["images"] / statistics.median(seconds[way]) for seconds in (cpu, clock)]
+            ratios = [_ratio(cpu[peer], cpu[way]), _ratio(cpu[limit], cpu[way]), _ratio(clock[peer], clock[way])]
+            peak = max(_column(ways, "peak_mib")[way])
+            text = f"  {way:34}{rates[0]:10.0f}{ratios[0]:8.2f}{ratios[1]:9.3f}{rates[1]:14.0f}{ratios[2]:8.2f}"
+            print(f"{text}{peak:10.0f}")
+
+
+def _column(ways: Mapping[str, Sequence[Mapping[str, float]]], name: str) -> Mapping[str, Sequence[float]]:
+    return {way: [each[name] for each in all_] for way, all_ in ways.items()}
+
+
+def _ratio(others: Sequence[float], own: Sequence[float]) -> float:
+    return statistics.median(other / each for other, each in zip(others, own, strict=True))
 
 
 def main() -> None:

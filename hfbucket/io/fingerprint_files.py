@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,7 @@ Int64s = npt.NDArray[np.int64]
 _NONE = bytes(32)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Printed:
+class Printed(NamedTuple):
     """What one image is compared by: one of the two, or nothing."""
 
     exact: bytes | None = None
@@ -39,12 +38,13 @@ def read_prints(file: str) -> pa.Table:
 
 
 def add_prints(file: str, rows: Int64s, printed: list[Printed]) -> None:
-    """Write a file anew with the fingerprints of further rows."""
-    columns = [[getattr(each, name) for each in printed] for name in ("exact", "near")]
-    further = pa.table([rows, *columns], schema=FINGERPRINTS)
+    """Write a file anew with the fingerprints of further rows, ascending; one that a crash damages counts as none."""
+    table = pa.table([rows, *zip(*printed, strict=True)], schema=FINGERPRINTS)
     before = read_prints(file)
-    before = before.filter(pa.array(~np.isin(before["row"].to_numpy(), rows)))
-    tables.write_table(file, pa.concat_tables([before, further]).sort_by("row"))
+    if before.num_rows:
+        before = before.filter(pa.array(~np.isin(before["row"].to_numpy(), rows)))
+        table = pa.concat_tables([before, table]).sort_by("row")
+    tables.write_table(file, table, flush=False)
 
 
 def missing_rows(file: str, rows: Int64s) -> Int64s:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from hfbucket.core.hashing import sha256_of
 from hfbucket.core.units import Unit
 from hfbucket.errors import BuildError, SampleError, SourceError
 from hfbucket.executors.isolated import Died, Isolated
+from hfbucket.executors.local import worker_count
 from hfbucket.executors.task import Failure, report
 from hfbucket.io import store, tables
 from hfbucket.io.fingerprint_files import Printed, add_prints, fill_prints, missing_rows
@@ -40,7 +42,11 @@ from hfbucket.stages.rounds import GO_ON, failure_of, run_rounds
 Int64s = npt.NDArray[np.int64]
 
 _PLACE: Final = ("path", "offset", "size_bytes", "mtime_ns")
+_PART_ROWS: Final = 64
+"""How many images a thread takes at once: enough that opening their file again costs nothing."""
+
 _Order = tuple[bytes, Config]
+_Call = Callable[[_Order], Printed]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +63,8 @@ class PrintTask:
     #: Of a remote container that is to be copied first: where to.
     copy: str = ""
     care: Care = Care.NONE
+    #: How many images at once; for cores that no other task uses.
+    threads: int = 1
 
 
 def fingerprints(
@@ -140,6 +148,9 @@ def _make(tasks: list[PrintTask], config: Config, on_event: OnEvent) -> None:
     # Units in memory are read in this very process, which no image may end, unless that was asked for.
     if workers.are_none and config.workers != 0 and config.dedupe != "sha256":
         tasks = [replace(task, care=Care.CHILD) for task in tasks]
+    elif not workers.are_none and workers.executor == "local":
+        threads = max(1, worker_count(workers.count) // len(tasks))
+        tasks = [replace(task, threads=threads) for task in tasks]
     run_rounds(
         print_unit,
         tasks,
@@ -148,7 +159,7 @@ def _make(tasks: list[PrintTask], config: Config, on_event: OnEvent) -> None:
         stage="fingerprints",
         workers=workers,
         on_event=on_event,
-        careful=lambda task, last: replace(task, care=Care.ALONE if last else Care.CHILD),
+        careful=lambda task, last: replace(task, care=Care.ALONE if last else Care.CHILD, threads=1),
     )
 
 
@@ -166,17 +177,36 @@ def _printed(task: PrintTask) -> list[Printed]:
     rows = tables.read_rows(task.index_file, pa.array(task.rows), _PLACE)
     unit = _checked(task.unit, rows)
     unit = fetched(unit, task.copy) if task.copy else unit
-    sizes = rows["size_bytes"].to_pylist()
     found: dict[int, Printed] = {}
     with _caller(task) as call:
-        for number, data in SOURCES[unit.kind].read_rows(unit, rows, task.config):
-            if len(data) != sizes[number]:
-                raise _changed()
-            found[number] = call((data, task.config))
+        for number, printed in _prints(unit, rows, task, call):
+            found[number] = printed
             report(len(found))
-    if len(found) != len(sizes):
+    if len(found) != rows.num_rows:
         raise _changed()
-    return [found[number] for number in range(len(sizes))]
+    return [found[number] for number in range(rows.num_rows)]
+
+
+def _prints(unit: Unit, rows: pa.Table, task: PrintTask, call: _Call) -> Iterator[tuple[int, Printed]]:
+    """Yield (number in `rows`, fingerprint) of the images, by several threads where any of them can be read first."""
+    if task.threads == 1 or not store.is_local(unit.url) or not SOURCES[unit.kind].random_access(unit):
+        yield from _prints_of(unit, rows, task.config, call)
+        return
+    starts = range(0, rows.num_rows, _PART_ROWS)
+    with ThreadPoolExecutor(task.threads) as threads:
+        parts = threads.map(
+            lambda start: list(_prints_of(unit, rows.slice(start, _PART_ROWS), task.config, call)), starts
+        )
+        for start, part in zip(starts, parts, strict=True):
+            yield from ((start + number, printed) for number, printed in part)
+
+
+def _prints_of(unit: Unit, rows: pa.Table, config: Config, call: _Call) -> Iterator[tuple[int, Printed]]:
+    sizes = rows["size_bytes"].to_pylist()
+    for number, data in SOURCES[unit.kind].read_rows(unit, rows, config):
+        if len(data) != sizes[number]:
+            raise _changed()
+        yield number, call((data, config))
 
 
 def _checked(unit: Unit, rows: pa.Table) -> Unit:
@@ -202,7 +232,7 @@ def _changed() -> SourceError:
 
 
 @contextmanager
-def _caller(task: PrintTask) -> Iterator[Callable[[_Order], Printed]]:
+def _caller(task: PrintTask) -> Iterator[_Call]:
     """Yield what takes an image's fingerprint: here, or with care in a child."""
     if task.care == Care.NONE:
         yield take_print

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.core.plan.model import Plan
 from hfbucket.errors import BuildError
-from hfbucket.io import fingerprint_files
+from hfbucket.io import fingerprint_files, store
 from hfbucket.stages import fingerprints
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan
@@ -94,6 +95,54 @@ def test_equal_bytes_go_whatever_source_they_are_in(tmp_path: Path, mode: str) -
     assert answer.detail == "same bytes as tars/a.tar/0003"
     assert not verify(export).problems
     assert "Left out as duplicates of an earlier image: 24 with the same bytes." in (export / "README.md").read_text()
+
+
+@pytest.mark.parametrize("dedupe", ["sha256", "pixels", "near"])
+def test_threads_give_the_same_fingerprints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dedupe: str) -> None:
+    monkeypatch.setattr(fingerprints, "_PART_ROWS", 3)
+    settings = config(dedupe)
+    index = build_index(draw_all(tmp_path), settings)
+    for number, unit in enumerate(index.units):
+        task = fingerprints.PrintTask(
+            unit=unit.unit, config=settings, index_file=unit.file, rows=np.arange(unit.rows), file=""
+        )
+        found = []
+        for threads in (1, 3):
+            file = str(tmp_path / f"{number}-{threads}.parquet")
+            assert fingerprints.print_unit(replace(task, file=file, threads=threads)) is None
+            found.append(pq.read_table(file))
+        assert found[0].num_rows == COUNT
+        assert found[0].equals(found[1])
+
+
+def test_a_file_that_is_shorter_than_it_was_is_told_by_every_thread(tmp_path: Path) -> None:
+    tar = draw_tar(tmp_path / "a.tar", COUNT)
+    index = build_index([str(tar)], config())
+    (unit,) = index.units
+    status = tar.stat()
+    os.truncate(tar, unit.unit.size_bytes // 2)
+    os.utime(tar, ns=(status.st_atime_ns, status.st_mtime_ns))
+    for threads in (1, 2):
+        task = fingerprints.PrintTask(
+            unit=replace(unit.unit, version=store.info(str(tar)).version), config=config(), index_file=unit.file,
+            rows=np.arange(COUNT), file=str(tmp_path / "prints"), threads=threads,
+        )  # fmt: skip
+        failure = fingerprints.print_unit(task)
+        assert failure is not None
+        assert failure.reason == "changed after it was scanned"
+
+
+@pytest.mark.parametrize(("workers", "tars", "threads"), [(0, 1, 1), (1, 1, 1), (4, 1, 4), (4, 3, 1), (7, 3, 2)])
+def test_a_task_has_the_threads_that_no_other_task_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, tars: int, threads: int
+) -> None:
+    sources = [str(draw_tar(tmp_path / f"{number}" / "a.tar", 2)) for number in range(tars)]
+    given: list[fingerprints.PrintTask] = []
+    monkeypatch.setattr(fingerprints, "run_rounds", lambda _, tasks, *rest, **options: given.extend(tasks))
+    settings = config(workers=workers)
+    with pytest.raises(BuildError, match="are gone again"):
+        make_plan(build_index([f"{n}={url}" for n, url in enumerate(sources)], settings), settings)
+    assert [task.threads for task in given] == [threads] * tars
 
 
 def test_equal_pixels_go_however_they_are_encoded(tmp_path: Path) -> None:
