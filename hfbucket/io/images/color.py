@@ -18,12 +18,13 @@ _PHOTOMETRIC: Final = 262  # a TIFF's PhotometricInterpretation
 _WHITE_IS_ZERO: Final = 0
 
 
-def to_rgb(image: Image.Image, *, bits: int) -> tuple[Image.Image, tuple[str, ...]]:
+def to_rgb(image: Image.Image, *, bits: int, profile: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
     """Return `image` as 8-bit sRGB in mode RGB with nothing attached, and notes of what that took.
 
     Args:
         image: loaded, any mode of Pillow's.
         bits: of one stored channel, 1 to 16.
+        profile: the ICC profile that stands beside the pixels.
 
     Raises:
         SampleError: integers over 16 bits or floats, whose range nothing states.
@@ -31,7 +32,6 @@ def to_rgb(image: Image.Image, *, bits: int) -> tuple[Image.Image, tuple[str, ..
     notes: list[str] = []
     if image.mode in ("I", "F"):
         raise SampleError("unsupported_format", f"pixels of mode {image.mode} (32 bit) have no stated range")
-    profile = image.info.get("icc_profile")
     if bits > 8:
         image = _eight_bits(image, bits)
         notes.append("depth_reduced")

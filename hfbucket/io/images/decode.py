@@ -10,10 +10,10 @@ from typing import Final
 from PIL import Image, ImageFile
 
 from hfbucket.errors import SampleError
-from hfbucket.io.images import bmp, gif, jpeg, png, webp
+from hfbucket.io.images import bmp, gif, jpeg, jpeg_codec, png, webp
 from hfbucket.io.images.color import to_rgb
 from hfbucket.io.images.opening import decoding, open_image
-from hfbucket.io.images.probe import Probe, probe
+from hfbucket.io.images.probe import Probe, probe, upright
 
 _TRANSPOSE: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -65,6 +65,26 @@ def decode_rgb(
     Raises:
         SampleError: `decode_errors`, `unsupported_format` or `skipped_too_large`.
     """
+    plain = jpeg.read_plain(data) if at_least is None else None
+    return (plain and _plain(data, plain, max_pixels, apply_orientation)) or _any(
+        data, max_pixels=max_pixels, apply_orientation=apply_orientation, at_least=at_least
+    )
+
+
+def _plain(data: bytes, plain: jpeg.Plain, max_pixels: int, apply_orientation: bool) -> Decoded | None:
+    """Return the picture of a plain JPEG by the fast codec, or None where Pillow has to say what becomes of it."""
+    found = upright("jpeg", plain.header)
+    check_pixels(found.width, found.height, max_pixels)
+    image = jpeg_codec.decode(data, (plain.header.width, plain.header.height))
+    if image is None:
+        return None
+    with decoding("jpeg"):
+        image, notes = to_rgb(image, bits=8, profile=plain.profile)
+    return _turned(image, found, apply_orientation, notes)
+
+
+def _any(data: bytes, *, max_pixels: int, apply_orientation: bool, at_least: tuple[int, int] | None) -> Decoded:
+    """Return the picture of any file by Pillow, as `decode_rgb` says."""
     found = probe(io.BytesIO(data), name="", size_bytes=len(data))
     check_pixels(found.width, found.height, max_pixels)
     frames = check_structure(data, found.format)
@@ -75,11 +95,10 @@ def decode_rgb(
             image.draft(None, at_least if found.orientation < 5 else at_least[::-1])
         frames = max(frames, _frames(image, found.format))
         image.load()
-        rgb, notes = to_rgb(image, bits=bits)
+        rgb, notes = to_rgb(image, bits=bits, profile=image.info.get("icc_profile"))
     if frames > 1:
         notes = ("multi_frame", *notes)
-    rgb, turned = _turn(rgb, found, apply_orientation)
-    return Decoded(image=rgb, orientation=found.orientation, notes=(*notes, *turned))
+    return _turned(rgb, found, apply_orientation, notes)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -116,10 +135,10 @@ def _frames(image: ImageFile.ImageFile, image_format: str) -> int:
     return 2 if getattr(image, "is_animated", False) else 1
 
 
-def _turn(image: Image.Image, found: Probe, apply_orientation: bool) -> tuple[Image.Image, tuple[str, ...]]:
+def _turned(image: Image.Image, found: Probe, apply_orientation: bool, notes: tuple[str, ...]) -> Decoded:
     method = _TRANSPOSE.get(found.orientation)
-    if method is None:
-        return image, ()
-    if found.format == "tiff":
-        return image, ("oriented",)
-    return (image.transpose(method), ("oriented",)) if apply_orientation else (image, ())
+    if method is not None and found.format != "tiff" and apply_orientation:  # a TIFF was turned by Pillow
+        image = image.transpose(method)
+    if method is not None and (found.format == "tiff" or apply_orientation):
+        notes = (*notes, "oriented")
+    return Decoded(image=image, orientation=found.orientation, notes=notes)

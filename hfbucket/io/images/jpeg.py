@@ -10,7 +10,15 @@ from typing import Final, NamedTuple
 from hfbucket.io.images.exif import Header, read_exif
 from hfbucket.io.images.formats import Read, bytes_of, corrupt
 
-_SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
+try:
+    from hfbucket.io.images import _jpeg
+except ImportError:  # built without a compiler
+    _jpeg = None  # type: ignore[assignment]
+
+_SOI, _EOI, _COM = 0xD8, 0xD9, 0xFE
+SOS: Final = 0xDA
+"""Marks a scan."""
+
 _APP1, _APP2, _APP13, _APP14 = 0xE1, 0xE2, 0xED, 0xEE
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15; not DHT, JPG, DAC
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xDA)})  # TEM, restarts, SOI and EOI have no length
@@ -30,6 +38,23 @@ class Segment(NamedTuple):
     end: int
 
 
+class Plain(NamedTuple):
+    """A JPEG that is whole and as nearly all are: one frame of three components, in the usual coding."""
+
+    header: Header
+    #: The ICC profile, empty without one.
+    profile: bytes
+
+
+def read_plain(data: bytes) -> Plain | None:
+    """Return what a plain JPEG says of itself; None of any other, and where nothing is compiled that knows it."""
+    found = _jpeg.plain(data) if _jpeg else None
+    if found is None:
+        return None
+    width, height, exif, xmp, profile = found
+    return Plain(header=Header(width=width, height=height, color="rgb", exif=read_exif(exif, xmp)), profile=profile)
+
+
 def read_header(read: Read, size_bytes: int) -> Header:
     """Return the header of a JPEG, what stands before its first scan.
 
@@ -41,7 +66,7 @@ def read_header(read: Read, size_bytes: int) -> Header:
     position = 2
     while True:
         marker, position = _next_marker(read, position)
-        if marker in (_EOI, _SOS):
+        if marker in (_EOI, SOS):
             break
         if marker in _BARE:
             continue
@@ -67,6 +92,8 @@ def count_frames(data: bytes) -> int:
     Raises:
         SampleError: the structure breaks before the primary image's end marker.
     """
+    if _jpeg and _jpeg.plain(data) is not None:
+        return 1
     multi_picture = False
     for segment in segments(data):
         multi_picture = multi_picture or _points_to_others(segment, data)
@@ -103,7 +130,7 @@ def segments(data: bytes) -> Iterator[Segment]:
         else:
             marker, position = _next_marker(bytes_of(data), position)
         position = _segment_end(data, marker, position)
-        scans += marker == _SOS
+        scans += marker == SOS
         yield Segment(marker=marker, start=start, end=position)
     if not scans:
         raise corrupt("truncated JPEG: no image data before the end-of-image marker")
@@ -118,7 +145,7 @@ def _segment_end(data: bytes, marker: int, position: int) -> int:
     position += _length(data[position : position + 2])
     if position > len(data):
         raise corrupt("truncated JPEG: the file ends inside a segment")
-    if marker != _SOS:
+    if marker != SOS:
         return position
     found = _IN_SCAN.search(data, position)
     if found is None:

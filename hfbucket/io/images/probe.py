@@ -78,15 +78,15 @@ def probe(file: BinaryIO, *, name: str, size_bytes: int) -> Probe:
     image_format = require_format(window.read(0, HEAD_BYTES), name)
     if image_format in _HEADERS:
         plugin_of(image_format)  # else the pixels could not be read
-        return _upright(image_format, _HEADERS[image_format](window.read, size_bytes))
+        return upright(image_format, _HEADERS[image_format](window.read, size_bytes))
     image = open_image(file, image_format)
     if image_format == "tiff":
         return _tiff(image)
     exif = read_exif(image.info.get("exif") or b"", image.info.get("xmp") or b"")
-    return _upright(image_format, Header(width=image.width, height=image.height, color=image.mode, exif=exif))
+    return upright(image_format, Header(width=image.width, height=image.height, color=image.mode, exif=exif))
 
 
-def _upright(image_format: str, header: Header) -> Probe:
+def upright(image_format: str, header: Header) -> Probe:
     """Return the header with width and height as seen.
 
     Raises:
@@ -120,4 +120,4 @@ def _tiff(image: ImageFile.ImageFile) -> Probe:
     if tagged in _TURNED:
         width, height = height, width
     exif = Exif(orientation=orientation, gps=2 in gps or 4 in gps)
-    return _upright("tiff", Header(width=width, height=height, color=image.mode, exif=exif))
+    return upright("tiff", Header(width=width, height=height, color=image.mode, exif=exif))

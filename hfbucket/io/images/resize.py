@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from hfbucket.errors import ConfigError
+from hfbucket.io.images.memory import image_of
 
 try:
     from hfbucket.io.images import _resize
@@ -51,7 +52,7 @@ class Kernel:
         down_first = self.is_down_first(image.size, resized)
         _, memory = image.__arrow_c_array__()
         pixels = _resize.bicubic(self.name, memory, image.size, resized, (left, top, *size), down_first)
-        return Image.frombytes("RGB", size, pixels, "raw", "RGBX")
+        return image_of(pixels, size)
 
 
 def resize(image: Image.Image, resized: Size, box: Box) -> Image.Image:
@@ -74,6 +75,11 @@ def kernel() -> Kernel | None:
         ConfigError: it names none that runs here.
     """
     return _kernel_named(os.environ.get(_ENVIRONMENT, _AUTO))
+
+
+def only_pillow() -> bool:
+    """Return whether HFBUCKET_KERNEL asks for Pillow alone, which holds for every step."""
+    return os.environ.get(_ENVIRONMENT) == _PILLOW
 
 
 @lru_cache(maxsize=8)

@@ -32,7 +32,7 @@ from hfbucket.executors.task import Failure, report
 from hfbucket.io.images.decode import Decoded, check_structure, decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
 from hfbucket.io.images.jpeg import strip_metadata
-from hfbucket.io.images.preview import make_preview
+from hfbucket.io.images.preview import make_preview, preview_of
 from hfbucket.io.receipts import Receipt, Rejected, write_receipt
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
@@ -44,7 +44,7 @@ from hfbucket.stages.write.task import ShardTask
 _ROWS_AT_ONCE: Final = 256
 
 
-_Order = tuple[bytes, dict[str, Any], Bucket, Config]
+_Order = tuple[bytes, dict[str, Any], Bucket, Config, bool]
 """What `make_image` makes an image of, and `_preview` a preview."""
 
 
@@ -55,6 +55,8 @@ class Image:
     data: bytes
     encoding: Encoding
     notes: tuple[str, ...] = ()
+    #: Where one was asked for and the pixels were at hand.
+    preview: Preview | None = None
 
 
 def write_shard(task: ShardTask) -> Failure | None:
@@ -82,7 +84,7 @@ def _write(task: ShardTask) -> None:
     with SourceReader(units, job.work) as sources, ShardWriter(path) as shard, _caller(task) as call:
         planned = _task_rows(task)
         for done, (row, source) in enumerate(sources.read_all(planned), start=1):
-            order = (source, row, task.bucket, job.config)
+            order = (source, row, task.bucket, job.config, row["digest"] in shown)
             try:
                 image = call(_make, order)
             except SampleError as error:
@@ -92,7 +94,7 @@ def _write(task: ShardTask) -> None:
                 notes.update(image.notes)
                 if row["digest"] in shown:
                     with suppress(SampleError):  # no picture is worth an error
-                        previews.append(call(_preview, order))
+                        previews.append(image.preview or call(_preview, order))
             report(done)
         size_bytes, sha256 = shard.finish() if rows else (0, "")
     if not rows:
@@ -125,7 +127,7 @@ def _make(order: _Order) -> Image:
 
 
 def _preview(order: _Order) -> Preview:
-    source, row, bucket, config = order
+    source, row, bucket, config, _ = order
     return make_preview(source, _geometry(row, bucket), max_pixels=config.max_pixels)
 
 
@@ -176,28 +178,29 @@ def _add(shard: ShardWriter, task: ShardTask, row: dict[str, Any], source: bytes
     )
 
 
-def make_image(source: bytes, row: dict[str, Any], bucket: Bucket, config: Config) -> Image:
+def make_image(source: bytes, row: dict[str, Any], bucket: Bucket, config: Config, shown: bool = False) -> Image:
     """Return the image that goes into the shard, by FORMAT section 5.
 
     Args:
         source: the source's encoded bytes.
         row: its row of `schemas.TASKS`.
+        shown: it goes onto the bucket's contact sheet.
 
     Raises:
         SampleError: it cannot be decoded or encoded, or is broken.
     """
     if row["encode"] == ENCODE_NONE:
         return _kept(source, config)
-    decoded = _decoded(source, row, config)
+    decoded, geometry = _decoded(source, row, config), _geometry(row, bucket)
     if row["encode"] != ENCODE_BUCKET:
         quality, subsampling, picture = FULL_QUALITY, FULL_SUBSAMPLING, decoded.image
     else:
-        geometry = _geometry(row, bucket)
         quality, subsampling = config.quality, jpeg_subsampling(config, geometry, row["source_w"], row["source_h"])
         picture = fit(decoded.image, geometry)
     data = encode_jpeg(picture, quality=quality, subsampling=subsampling)
     encoding = Encoding(image_mode="reencode_jpeg", quality=quality, subsampling=subsampling)
-    return Image(data=data, encoding=encoding, notes=decoded.notes)
+    preview = preview_of(decoded.image, geometry) if shown else None
+    return Image(data=data, encoding=encoding, notes=decoded.notes, preview=preview)
 
 
 def _geometry(row: dict[str, Any], bucket: Bucket) -> Geometry:
