@@ -62,7 +62,9 @@ class CroppedImage(datasets.Image):  # type: ignore[misc]  # datasets is untyped
             image = fit(decode_rgb(value["bytes"], max_pixels=self.max_pixels).image, geometry)
         except SampleError as error:
             raise SampleError(error.outcome, f"{value['path']}: {error.detail}") from error
-        return image.convert(self.mode) if self.mode and self.mode != image.mode else image
+        if self.mode and self.mode != image.mode:
+            return image.convert(self.mode)
+        return image.copy() if image.readonly else image
 
     def cast_storage(self, storage: pa.Array) -> pa.StructArray:
         """Return the array as this type's storage; what has no geometry is a whole image."""
@@ -111,8 +113,21 @@ class LoadedFeatures(datasets.Features):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Return the example with its images, and what else is stored in another form, decoded."""
         stored = {name: value for name, value in example.items() if self._column_requires_decoding.get(name)}
-        decoded: dict[str, Any] = super().decode_example(stored, token_per_repo_id)
-        return example | decoded
+        bare = {name: image for name, value in stored.items() if (image := _bare(self[name], value)) is not None}
+        others = {name: value for name, value in stored.items() if name not in bare}
+        decoded: dict[str, Any] = super().decode_example(others, token_per_repo_id)
+        return example | decoded | bare
+
+
+def _bare(feature: Any, value: Any) -> Any:  # noqa: ANN401 (an image of Pillow, which this layer does not know)
+    """Return the image that stock decoding would give, sooner; None where only that knows which."""
+    if type(feature) is not datasets.Image or feature.mode or not feature.decode:
+        return None
+    if type(value) is not dict or not value.get("bytes"):
+        return None
+    from hfbucket.io.images.decode import decode_bare
+
+    return decode_bare(value["bytes"])
 
 
 _PYTHON_TYPE: Final = {"string": str, "int32": int}

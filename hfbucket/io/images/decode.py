@@ -34,6 +34,9 @@ _FRAMES: Final = {
     "bmp": bmp.count_frames,
 }
 
+_BARE_PIXELS: Final = 50_000_000
+"""Above this, Pillow says what it thinks of so large an image."""
+
 _DEEP: Final = re.compile(r";(12|16)[NLBRS]*\b")
 
 
@@ -69,6 +72,22 @@ def decode_rgb(
     return (plain and _plain(data, plain, max_pixels, apply_orientation)) or _any(
         data, max_pixels=max_pixels, apply_orientation=apply_orientation, at_least=at_least
     )
+
+
+def decode_bare(data: bytes) -> Image.Image | None:
+    """Return a plain JPEG without EXIF, XMP and colour profile as `Image.open` does, sooner; None of anything else.
+
+    Its pixels are those that every reader gives.
+    """
+    plain = jpeg.read_plain(data)
+    if plain is None or not plain.is_bare or plain.header.width * plain.header.height > _BARE_PIXELS:
+        return None
+    image = jpeg_codec.decode(data, (plain.header.width, plain.header.height))
+    if image is None:
+        return None
+    image = image.copy()  # which is the caller's own, to be changed
+    image.format = "JPEG"
+    return image
 
 
 def _plain(data: bytes, plain: jpeg.Plain, max_pixels: int, apply_orientation: bool) -> Decoded | None:

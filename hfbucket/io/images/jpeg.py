@@ -44,6 +44,8 @@ class Plain(NamedTuple):
     header: Header
     #: The ICC profile, empty without one.
     profile: bytes
+    #: It has no profile, and neither EXIF nor XMP.
+    is_bare: bool
 
 
 def read_plain(data: bytes) -> Plain | None:
@@ -52,7 +54,8 @@ def read_plain(data: bytes) -> Plain | None:
     if found is None:
         return None
     width, height, exif, xmp, profile = found
-    return Plain(header=Header(width=width, height=height, color="rgb", exif=read_exif(exif, xmp)), profile=profile)
+    header = Header(width=width, height=height, color="rgb", exif=read_exif(exif, xmp))
+    return Plain(header=header, profile=profile, is_bare=not (exif or xmp or profile))
 
 
 def read_header(read: Read, size_bytes: int) -> Header:

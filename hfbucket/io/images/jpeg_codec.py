@@ -15,10 +15,10 @@ from itertools import product
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from hfbucket.io.images.jpeg import SOS, segments
-from hfbucket.io.images.memory import image_of
 from hfbucket.io.images.resize import only_pillow
 
 try:
@@ -40,6 +40,8 @@ def codec() -> str:
 def decode(data: bytes, size: tuple[int, int]) -> Image.Image | None:
     """Return the pixels of a plain JPEG in mode RGB, or None where Pillow has to read them.
 
+    The image stands over memory that is not its own: it is read-only, Pillow copies it before it changes it.
+
     Args:
         data: the whole file.
         size: width and height, as stored.
@@ -52,7 +54,10 @@ def _directly(data: bytes, size: tuple[int, int]) -> Image.Image | None:
         pixels = simplejpeg.decode_jpeg(data, "RGBX", fastdct=False, fastupsample=False, strict=True)
     except ValueError:
         return None
-    return image_of(pixels, size) if pixels.shape == (size[1], size[0], 4) else None
+    if pixels.shape != (size[1], size[0], 4):
+        return None
+    values = pa.Array.from_buffers(pa.uint32(), size[0] * size[1], [None, pa.py_buffer(pixels)])  # nothing is copied
+    return Image.fromarrow(values, "RGB", size)
 
 
 @lru_cache(maxsize=1)

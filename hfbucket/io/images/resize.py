@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from hfbucket.errors import ConfigError
-from hfbucket.io.images.memory import image_of
 
 try:
     from hfbucket.io.images import _resize
@@ -52,7 +51,7 @@ class Kernel:
         down_first = self.is_down_first(image.size, resized)
         _, memory = image.__arrow_c_array__()
         pixels = _resize.bicubic(self.name, memory, image.size, resized, (left, top, *size), down_first)
-        return image_of(pixels, size)
+        return Image.frombytes("RGB", size, pixels, "raw", "RGBX")
 
 
 def resize(image: Image.Image, resized: Size, box: Box) -> Image.Image:
