@@ -4,8 +4,8 @@
 
 PHOTOS is a folder of JPEG photos (without it those of scikit-image), copied until there are enough. Every pipeline has
 a process of its own and all take turns, a shard each, so that a busy machine slows all alike. Seconds are of processor
-time; medians over the repeats count, for two workers those of the clock, start included. Then every image in the shards
-is compared with what Pillow alone makes of its source.
+time; medians over the repeats count. Then every image in the shards is compared with what Pillow alone makes of its
+source. What several workers gain is measured by `bench_workers`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from hfbucket.config import Config
 from hfbucket.core.law.geometry import Geometry, digest_words
 from hfbucket.core.plan.layout import geometry_of
 from hfbucket.core.plan.model import Plan
-from hfbucket.executors.local import map_tasks
 from hfbucket.executors.process import ENVIRONMENT
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, jpeg_subsampling, versions
@@ -191,23 +190,6 @@ def in_turns(slices: Sequence[Slice], repeats: int) -> dict[str, list[Spent]]:
     return spent
 
 
-def clock_of_workers(slices: Sequence[Slice], repeats: int) -> dict[int, float]:
-    """Return the seconds that one and two workers need on the clock, medians of runs that take turns."""
-    seconds: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(repeats):
-        for workers, taken in seconds.items():
-            start = time.perf_counter()
-            for task, failure in map_tasks(
-                write_shard,
-                sorted((part.task for part in slices), key=lambda task: -task.planned_bytes),
-                workers=workers,
-            ):
-                if failure is not None:
-                    raise SystemExit(f"{task}: {failure}")
-            taken.append(time.perf_counter() - start)
-    return {workers: statistics.median(taken) for workers, taken in seconds.items()}
-
-
 def unequal(part: Slice) -> int:
     """Return how many images of a written shard differ from what Pillow makes of their sources."""
     shard = Path(part.task.job.export, part.task.file).read_bytes()
@@ -229,7 +211,6 @@ def measure(photos: Path | None, *, base: int, min_pixels: int, images: int, rep
         make_photos(photos, root / "photos", images, min_pixels=min_pixels)
         slices = slices_of(root / "photos", config, root)
         spent = in_turns(slices, repeats)
-        clock = clock_of_workers(slices, repeats)
         wrong = sum(map(unequal, slices))
     fits = [fit for part in slices for fit in part.fits]
     chosen = kernel()
@@ -237,7 +218,6 @@ def measure(photos: Path | None, *, base: int, min_pixels: int, images: int, rep
         "images": len(fits), "base": base, "min_pixels": min_pixels, "repeats": repeats, "unequal": wrong,
         "kernel": chosen.name if chosen else "pillow", "versions": {"python": platform.python_version(), **versions()},
         "pipelines": {name: [asdict(each) for each in all_] for name, all_ in spent.items()},
-        "workers_s": clock,
     }  # fmt: skip
 
 
@@ -255,8 +235,6 @@ def show(result: Mapping[str, Any]) -> None:
         rate = result["images"] / statistics.median(taken)
         peak = max(each["peak_mib"] for each in result["pipelines"][name])
         print(f"{name:28}{rate:10.0f}{ratios[0]:9.2f}{ratios[1]:9.2f}{peak:10.0f}")
-    clock = {int(workers): seconds for workers, seconds in result["workers_s"].items()}
-    print(f"two workers: {clock[1] / clock[2]:.2f} x one, on the clock ({clock[1]:.1f} s and {clock[2]:.1f} s)")
     print(f"images that differ from what Pillow alone makes: {result['unequal']}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -87,6 +88,9 @@ def console() -> NoReturn:
     It ends at once, without taking the interpreter apart: native threads of libraries, such as pyarrow's, may abort a
     process while that happens (apache/arrow#45214), and work that is done would look as if it had failed.
     """
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # as Ctrl-C: a build is told to end, and says how it stands
     code = main(obj=_OWN_PROCESS)
     atexit._run_exitfuncs()
     with suppress(OSError):

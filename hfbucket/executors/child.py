@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from hfbucket.executors.process import Died, Process
 from hfbucket.executors.task import Failure
 from hfbucket.executors.worker import portable, raise_here
+
+REPORT_EVERY_S: Final = 1.0
+"""Of a task to its driver: a cluster has many."""
 
 Answer = tuple[Literal["done", "died", "error"], Any]
 

@@ -7,7 +7,6 @@ parent holds with one lasts until the last worker is gone.
 
 from __future__ import annotations
 
-import os
 import queue
 import sys
 import threading
@@ -16,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, Final, TypeVar
 
+from hfbucket.executors.cores import usable_cores
 from hfbucket.executors.process import Died, Process
 from hfbucket.executors.task import Failure, listening
 
@@ -28,11 +28,8 @@ _POLL_S: Final = 0.2
 
 
 def worker_count(workers: int | None) -> int:
-    """Return the number of processes to use: as set, else one for each core this process may run on; 0 for none."""
-    if workers is not None:
-        return max(0, workers)
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    return len(cores)
+    """Return the number of processes to use: as set, else one for each core that is ours; 0 for none."""
+    return usable_cores() if workers is None else max(0, workers)
 
 
 def map_tasks(

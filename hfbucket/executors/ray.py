@@ -6,22 +6,20 @@ Every machine needs this package, and the sources, the export's folder and the i
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from hfbucket.errors import BuildError, MissingDependencyError
-from hfbucket.executors.child import Answer, result_of, run_in_child
+from hfbucket.executors.child import REPORT_EVERY_S, Answer, result_of, run_in_child
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.local import OnProgress, worker_count
-from hfbucket.executors.task import Failure
+from hfbucket.executors.task import Failure, throttled
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _POLL_S: Final = 0.2
-_REPORT_EVERY_S: Final = 1.0
 _CONNECT_S: Final = 10.0
 
 
@@ -105,15 +103,11 @@ def _run(
     number: int,
     reports: Any,  # noqa: ANN401 - a handle of the actor, or None
 ) -> Answer:
-    last = time.monotonic()
-
-    def tell(done: int) -> None:
-        nonlocal last
-        if reports is not None and time.monotonic() - last >= _REPORT_EVERY_S:
-            reports.put.remote(number, done)
-            last = time.monotonic()
-
-    return run_in_child(function, task, limit_s, tell)
+    if reports is None:
+        return run_in_child(function, task, limit_s)
+    return run_in_child(
+        function, task, limit_s, throttled(lambda done: reports.put.remote(number, done), REPORT_EVERY_S)
+    )
 
 
 class _Reports:

@@ -8,19 +8,24 @@ same paths.
 from __future__ import annotations
 
 import os
+import secrets
+import socket
+import struct
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from hfbucket.errors import BuildError, MissingDependencyError
-from hfbucket.executors.child import Answer, result_of, run_in_child
+from hfbucket.executors.child import REPORT_EVERY_S, Answer, result_of, run_in_child
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.local import OnProgress, worker_count
-from hfbucket.executors.task import Failure
+from hfbucket.executors.task import Failure, throttled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,13 +39,17 @@ _SETTINGS: Final = {
 }
 _LOOPBACK: Final = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 _POLL_S: Final = 0.2
+_KEY_BYTES: Final = 16
+_REPORT: Final = struct.Struct(f"!{_KEY_BYTES}sQQ")
+"""A key that only tasks of this map know, the task's number, how many of its items are done."""
+
 _starting = threading.Lock()
 
 
 def map_tasks(
     function: Callable[[T], R], tasks: Iterable[T], workers: Workers, on_progress: OnProgress | None
 ) -> Iterator[tuple[T, R | Failure]]:
-    """Yield every task with its result, or `Failure` where its executor died. Spark passes no progress on.
+    """Yield every task with its result, or `Failure` where its executor died.
 
     Raises:
         MissingDependencyError: Spark is not installed.
@@ -51,26 +60,28 @@ def map_tasks(
     count = workers.count or max(1, context.defaultParallelism)
     group = f"hfbucket-{uuid.uuid4()}"
     limit_s = workers.limit_s
+    reports = _Reports(context) if on_progress is not None else None
 
-    def run(task: T) -> Answer:
+    def run(number: int, task: T) -> Answer:
         context.setJobGroup(group, "hfbucket", interruptOnCancel=True)
-        answers: list[Answer] = (
-            context.parallelize([task], 1).map(lambda one: run_in_child(function, one, limit_s)).collect()
-        )
+        send = reports.sender(number) if reports is not None else None
+        answers: list[Answer] = context.parallelize([task], 1).map(partial(_run, function, limit_s, send)).collect()
         return answers[0]
 
-    feed = iter(tasks)
-    pending: dict[Future[Answer], T] = {}
+    feed = enumerate(tasks)
+    pending: dict[Future[Answer], tuple[int, T]] = {}
     threads = ThreadPoolExecutor(count, thread_name_prefix="hfbucket-spark")
     try:
         while True:
-            for task in islice(feed, 2 * count - len(pending)):
-                pending[threads.submit(run, task)] = task
+            for number, task in islice(feed, 2 * count - len(pending)):
+                pending[threads.submit(run, number, task)] = (number, task)
             if not pending:
                 return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            done, _ = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            if reports is not None and on_progress is not None:
+                reports.pass_on(dict(pending.values()), on_progress)
             for future in done:
-                task = pending.pop(future)
+                _, task = pending.pop(future)
                 yield task, _result(future, task)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
@@ -78,6 +89,8 @@ def map_tasks(
         while left:  # a job may begin after its group was cancelled
             context.cancelJobGroup(group)
             _, left = wait(left, timeout=_POLL_S)
+        if reports is not None:
+            reports.close()
 
 
 def _connected(workers: Workers) -> Any:  # noqa: ANN401 - a SparkContext
@@ -101,6 +114,52 @@ def _connected(workers: Workers) -> Any:  # noqa: ANN401 - a SparkContext
             raise BuildError(f"no Spark at {master}: {_first_line(error)}; see --spark-master") from error
     session.sparkContext.setLogLevel("OFF")
     return session.sparkContext
+
+
+class _Reports:
+    """What running tasks report: Spark itself tells nothing of a task before it ends.
+
+    It comes by datagrams to the driver; one that is lost, or kept out by a firewall, costs nothing.
+    """
+
+    def __init__(self, context: Any) -> None:  # noqa: ANN401 - a SparkContext
+        settings = context.getConf()
+        self._host = settings.get("spark.driver.host")
+        self._key = secrets.token_bytes(_KEY_BYTES)
+        self._socket = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        with suppress(OSError):  # the driver's name is not of this machine: no task reaches it
+            self._socket.bind((settings.get("spark.driver.bindAddress", self._host), 0))
+
+    def sender(self, number: int) -> Callable[[int], None]:
+        """Return what sends, from a task on any machine, how far it is."""
+        return partial(_send, self._socket.family, (self._host, self._socket.getsockname()[1]), self._key, number)
+
+    def pass_on(self, tasks: Mapping[int, T], on_progress: OnProgress) -> None:
+        """Tell what came since the last call."""
+        while True:
+            try:
+                data = self._socket.recv(_REPORT.size + 1)
+            except OSError:  # nothing is there
+                return
+            if len(data) == _REPORT.size and data.startswith(self._key):
+                _, number, done = _REPORT.unpack(data)
+                if number in tasks:
+                    on_progress(tasks[number], done)
+
+    def close(self) -> None:
+        """Take no more."""
+        self._socket.close()
+
+
+def _send(family: int, address: tuple[str, int], key: bytes, number: int, done: int) -> None:
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as out:
+        out.sendto(_REPORT.pack(key, number, done), address)
+
+
+def _run(function: Callable[[Any], Any], limit_s: float | None, send: Callable[[int], None] | None, task: T) -> Answer:
+    """Run one task, where Spark put it."""
+    return run_in_child(function, task, limit_s, throttled(send, REPORT_EVERY_S) if send is not None else None)
 
 
 def _java_errors() -> tuple[type[Exception], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,19 @@ def report(done: int) -> None:
     """Tell the engine, from inside a task, how many of its items are done so far; cheap enough for every item."""
     if _listener is not None:
         _listener(done)
+
+
+def throttled(tell: Callable[[int], None], every_s: float) -> Callable[[int], None]:
+    """Return a listener that passes on no more than one report in so many seconds."""
+    last = time.monotonic()
+
+    def listen(done: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            tell(done)
+
+    return listen
 
 
 @contextmanager

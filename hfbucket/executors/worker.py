@@ -13,13 +13,11 @@ import signal
 import struct
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
-from hfbucket.executors.task import listening
-from hfbucket.io.arrow import spare_pandas
+from hfbucket.executors.task import listening, throttled
 
 Kind = Literal["done", "progress", "error"]
 
@@ -60,11 +58,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not end up among the results
+    from hfbucket.io.arrow import spare_pandas  # the parent needs no pyarrow
+
     spare_pandas()
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
     while True:
-        send(results, _run(tasks.get(), _throttled(results)))
+        send(results, _run(tasks.get(), throttled(lambda done: send(results, ("progress", done)), _REPORT_EVERY_S)))
 
 
 def _read_tasks(tasks: queue.SimpleQueue[bytes]) -> None:
@@ -100,16 +100,3 @@ def portable(error: BaseException) -> tuple[BaseException, str]:
     except Exception:  # noqa: BLE001 - other people's exceptions may fail in any way when copied
         return RuntimeError(f"{type(error).__name__}: {error}"), text
     return error, text
-
-
-def _throttled(results: BinaryIO) -> Callable[[int], None]:
-    """Return a listener that sends progress on, a few times a second."""
-    last = time.monotonic()
-
-    def tell(done: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _REPORT_EVERY_S:
-            send(results, ("progress", done))
-            last = time.monotonic()
-
-    return tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ from PIL import Image
 
 import hfbucket
 from hfbucket.config import Config
+from hfbucket.core.events import Event, Progress
+from tests.processes import descendants, words_of
 
 PACKAGES = {"ray": "ray", "spark": "pyspark"}
 SETTINGS: dict[str, Any] = {"base": (64,), "max_shard_samples": 4, "missing_caption": "empty", "max_failure_ratio": 1}
@@ -76,36 +79,24 @@ def test_a_build_is_the_same_and_goes_on_after_its_driver_was_killed(
     assert not hfbucket.verify(export).problems
 
 
-LOSE_NODE = """
-import sys
-import hfbucket
-from hfbucket.config import Config
-from ray.cluster_utils import Cluster
+def test_a_lost_node_of_a_ray_cluster_costs_no_image(photos: Path, expected: str, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="no engine ray: pip install hfbucket[ray]")
+    cluster = importlib.import_module("ray.cluster_utils").Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    second = cluster.add_node(num_cpus=1)
+    lost: list[object] = []
 
-if __name__ == "__main__":
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    second, lost = cluster.add_node(num_cpus=1), []
-
-    def lose_node(event):
-        if not lost and getattr(event, "stage", "") == "write" and getattr(event, "done", 0) > 0:
+    def lose_node(event: Event) -> None:
+        if isinstance(event, Progress) and event.stage == "write" and event.done and not lost:
             lost.append(cluster.remove_node(second, allow_graceful=False))
 
-    settings = {"base": 64, "max_shard_samples": 4, "missing_caption": "empty", "max_failure_ratio": 1}
-    config = Config(executor="ray", ray_address=cluster.address, **settings)
-    manifest = hfbucket.build(sys.argv[1], sys.argv[2], config, on_event=lose_node)
-    assert lost
-    print("built", manifest.content_sha256)
-"""
-
-
-def test_a_lost_node_of_a_ray_cluster_costs_no_image(photos: Path, expected: str, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="no engine ray: pip install hfbucket[ray]")
-    script = tmp_path / "lose_node.py"  # Ray's cluster of several nodes wants a process of its own
-    script.write_text(LOSE_NODE)
-    environment = {**os.environ, "HFBUCKET_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(Path.cwd())}
-    words = [sys.executable, str(script), str(photos), str(tmp_path / "export")]
-    ran = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=250)
-    assert f"built {expected}" in ran.stdout, ran.stderr
+    try:
+        config = Config(executor="ray", ray_address=cluster.address, **SETTINGS)
+        manifest = hfbucket.build(str(photos), tmp_path / "export", config, on_event=lose_node)
+        assert lost
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert manifest.content_sha256 == expected
 
 
 def wait_for_receipt(export: Path, driver: subprocess.Popen[str]) -> None:
@@ -126,28 +117,7 @@ def test_a_lost_executor_of_a_spark_cluster_costs_no_image(photos: Path, expecte
     build = command(photos, export, "spark", "--spark-master", "local-cluster[2,1,1024]")
     driver = subprocess.Popen(build, env=environment, stderr=subprocess.PIPE, text=True)
     wait_for_receipt(export, driver)
-    os.kill(executors_below(driver.pid)[0], signal.SIGKILL)
+    executors = [each for each in descendants(driver.pid) if "CoarseGrainedExecutorBackend" in words_of(each)]
+    os.kill(executors[0], signal.SIGKILL)
     assert driver.wait(timeout=240) == 0, driver.communicate()[1]
     assert content(export) == expected
-
-
-def executors_below(process_id: int) -> list[int]:
-    """Return the Spark executors among a process's descendants."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found = []
-    for child in parents:
-        above: int | None = child
-        while above is not None and above != process_id:
-            above = parents.get(above)
-        try:
-            words = Path(f"/proc/{child}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if above == process_id and b"CoarseGrainedExecutorBackend" in words:
-            found.append(child)
-    return sorted(found)

@@ -15,6 +15,7 @@ import pytest
 from hfbucket.errors import BuildError, FormatError, MissingDependencyError
 from hfbucket.executors.engines import Workers, map_tasks
 from hfbucket.executors.task import Failure, report
+from tests.processes import wait_until_gone
 
 PACKAGES = {"ray": "ray", "spark": "pyspark"}
 
@@ -135,6 +136,18 @@ def test_a_task_that_hangs_is_ended_and_one_that_reports_is_not(engine: str) -> 
     assert list(map_tasks(slow_but_alive, [7], workers=workers(engine, limit_s=2.5))) == [(7, 7)]
 
 
+def test_progress_within_a_task_reaches_the_caller(engine: str) -> None:
+    seen: list[tuple[int, int]] = []
+    results = map_tasks(
+        slow_but_alive, [7, 8], workers=workers(engine), on_progress=lambda task, done: seen.append((task, done))
+    )
+    assert sorted(results) == [(7, 7), (8, 8)]
+    assert {task for task, _ in seen} == {7, 8}
+    assert {done for _, done in seen} <= set(range(6))
+    for task in (7, 8):
+        assert [done for one, done in seen if one == task] == sorted(done for one, done in seen if one == task)
+
+
 def test_nothing_is_left_running_when_the_caller_stops(engine: str, tmp_path: Path) -> None:
     marks = [str(tmp_path / name) for name in "ab"]
     results: Any = map_tasks(child_or_quick, ["quick", *marks], workers=workers(engine))
@@ -144,22 +157,11 @@ def test_nothing_is_left_running_when_the_caller_stops(engine: str, tmp_path: Pa
         assert time.monotonic() < deadline
         time.sleep(0.05)
     results.close()
-    processes = [int(Path(mark).read_text()) for mark in marks if Path(mark).exists()]
-    while not all(map(gone, processes)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until_gone(int(Path(mark).read_text()) for mark in marks if Path(mark).exists())
 
 
 def child_or_quick(task: str) -> str:
     return task if task == "quick" else child_of(task)
-
-
-def gone(process_id: int) -> bool:
-    stat = Path(f"/proc/{process_id}/stat")
-    try:
-        return stat.read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 @pytest.mark.parametrize("name", ["ray", "spark"])
