@@ -211,3 +211,24 @@ def test_copies_of_the_features_know_it_as_well() -> None:
         assert type(copied) is LoadedFeatures
         assert copied == features
         assert copied._column_requires_decoding == features._column_requires_decoding
+
+
+@pytest.mark.parametrize("save", [{}, {"progressive": True}, {"exif": Image.Exif()}, {"comment": b"hello"}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_streamed_images_are_those_of_stock_decoding(mode: str, save: dict[str, Any]) -> None:
+    value = {"bytes": source(0, mode, **save), "path": None}
+    for feature in (datasets.Image(), datasets.Image(mode="L")):
+        seen = LoadedFeatures({"image": feature}).decode_example({"image": value})["image"]
+        stock = feature.decode_example(value)
+        assert same(seen, stock)
+        assert seen.format == stock.format
+
+
+def test_a_decoded_image_can_be_drawn_on() -> None:
+    whole = source(0)
+    uncropped = {"resized_w": 90, "resized_h": 70, "crop_left": 0, "crop_top": 0, "w": 90, "h": 70}
+    streamed = LoadedFeatures({"image": datasets.Image()}).decode_example({"image": {"bytes": whole, "path": None}})
+    cropped = CroppedImage().decode_example({"bytes": whole, "path": "0.jpg", **uncropped})
+    for image in (streamed["image"], cropped):
+        image.load()[1, 1] = (1, 2, 3)
+        assert image.getpixel((1, 1)) == (1, 2, 3)

@@ -16,7 +16,7 @@ from hfbucket.io.images.chart import draw_chart
 from hfbucket.io.images.contact_sheet import draw_sheet
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.drawing import BLUE, shortened, text_width
-from hfbucket.io.images.preview import make_preview
+from hfbucket.io.images.preview import make_preview, preview_of
 
 
 def opened(data: bytes) -> Image.Image:
@@ -87,6 +87,16 @@ def test_jpegs_may_be_decoded_smaller_but_not_too_small(orientation: int) -> Non
     assert small.size == (200, 150)
     assert whole.size == decode_rgb(source, max_pixels=10**7, at_least=(801, 3)).image.size == (1600, 1200)
     assert abs(np.asarray(small, dtype=int)[20, 20] - np.asarray(whole, dtype=int)[160, 160]).max() < 8
+
+
+def test_a_preview_is_the_same_by_any_codec_and_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    geometry = Geometry(resized_w=320, resized_h=240, crop_left=10, crop_top=0, w=300, h=240)
+    source, seen = photo(640, 480), set()
+    for kernel in ("auto", "pillow"):
+        monkeypatch.setenv("HFBUCKET_KERNEL", kernel)
+        image = decode_rgb(source, max_pixels=10**7).image
+        seen.add((preview_of(image, geometry).jpeg, make_preview(source, geometry, max_pixels=10**7).jpeg))
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("source", [b"", b"no image", photo(64, 64)[:-20]])

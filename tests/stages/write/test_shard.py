@@ -76,3 +76,17 @@ def test_a_worker_has_no_threads_for_computing(
     finally:
         other.kill()
         other.close()
+
+
+def test_a_preview_comes_from_the_pixels_that_are_at_hand(monkeypatch: pytest.MonkeyPatch, task: ShardTask) -> None:
+    if task.job.config.image_mode == "reencode_jpeg":  # no source is decoded a second time
+        monkeypatch.setattr("hfbucket.stages.write.shard.make_preview", None)
+    seen = []
+    for kernel in ("auto", "pillow"):
+        monkeypatch.setenv("HFBUCKET_KERNEL", kernel)
+        assert write_shard(task) is None
+        receipt = read_receipt(receipt_file(task.job.work.receipts, task.file))
+        assert receipt is not None
+        seen.append((receipt.sha256, receipt.previews))
+    assert len(seen[0][1]) == 3
+    assert seen[0] == seen[1]
