@@ -25,6 +25,9 @@
 #define AVX2 __attribute__((target("avx2")))
 #define VNNI __attribute__((target("avx2,avx512vl,avx512vnni")))
 #endif
+#elif defined(__aarch64__)
+#define HAVE_NEON 1
+#include <arm_neon.h>
 #endif
 
 #define FRACTION_BITS 22
@@ -272,6 +275,71 @@ static void vertical_sse2(Rows in, size_t size, const Axis *axis, uint8_t *out) 
 
 #endif
 
+/* ------------------------------------------------------------------ NEON: every arm64 */
+
+#ifdef HAVE_NEON
+
+static int32x4_t wide_neon(uint16x4_t values) {
+    return vreinterpretq_s32_u32(vmovl_u16(values));
+}
+
+static uint16x4_t clipped_neon(int32x4_t sum) {
+    return vqmovun_s32(vshrq_n_s32(sum, FRACTION_BITS));
+}
+
+static void horizontal_neon(Rows in, int rows, const Axis *axis, uint8_t *out) {
+    for (int y = 0; y < rows; y++) {
+        const uint8_t *row = in.first + (size_t)y * in.stride;
+        const int32_t *weight = axis->weight;
+        for (int i = 0; i < axis->count; i++, out += PIXEL) {
+            const uint8_t *pixel = row + (size_t)axis->start[i] * PIXEL;
+            int32x4_t even = vdupq_n_s32(HALF), odd = vdupq_n_s32(0);
+            for (int tap = 0; tap < axis->taps; tap += 4, pixel += 16, weight += 4) {
+                uint8x16_t four = vld1q_u8(pixel);
+                uint16x8_t a = vmovl_u8(vget_low_u8(four)), b = vmovl_u8(vget_high_u8(four));
+                int32x4_t k = vld1q_s32(weight);
+                even = vmlaq_laneq_s32(even, wide_neon(vget_low_u16(a)), k, 0);
+                odd = vmlaq_laneq_s32(odd, wide_neon(vget_high_u16(a)), k, 1);
+                even = vmlaq_laneq_s32(even, wide_neon(vget_low_u16(b)), k, 2);
+                odd = vmlaq_laneq_s32(odd, wide_neon(vget_high_u16(b)), k, 3);
+            }
+            uint16x4_t words = clipped_neon(vaddq_s32(even, odd));
+            uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(words, words))), 0);
+            memcpy(out, &bytes, PIXEL);
+        }
+    }
+}
+
+static void vertical_neon(Rows in, size_t size, const Axis *axis, uint8_t *out) {
+    if (size < 16) {
+        vertical_plain(in, size, axis, out);
+        return;
+    }
+    for (int i = 0; i < axis->count; i++, out += size) {
+        const uint8_t *top = in.first + (size_t)axis->start[i] * in.stride;
+        const int32_t *weight = axis->weight + (size_t)i * axis->taps;
+        for (size_t x = 0; x < size; x += 16) {
+            size_t at = x + 16 > size ? size - 16 : x; /* the last strip overlaps the one before */
+            const uint8_t *cell = top + at;
+            int32x4_t sum[4];
+            for (int j = 0; j < 4; j++) sum[j] = vdupq_n_s32(HALF);
+            for (int tap = 0; tap < axis->taps; tap++, cell += in.stride) {
+                uint8x16_t bytes = vld1q_u8(cell);
+                uint16x8_t a = vmovl_u8(vget_low_u8(bytes)), b = vmovl_u8(vget_high_u8(bytes));
+                sum[0] = vmlaq_n_s32(sum[0], wide_neon(vget_low_u16(a)), weight[tap]);
+                sum[1] = vmlaq_n_s32(sum[1], wide_neon(vget_high_u16(a)), weight[tap]);
+                sum[2] = vmlaq_n_s32(sum[2], wide_neon(vget_low_u16(b)), weight[tap]);
+                sum[3] = vmlaq_n_s32(sum[3], wide_neon(vget_high_u16(b)), weight[tap]);
+            }
+            uint16x8_t first = vcombine_u16(clipped_neon(sum[0]), clipped_neon(sum[1]));
+            uint16x8_t second = vcombine_u16(clipped_neon(sum[2]), clipped_neon(sum[3]));
+            vst1q_u8(out + at, vcombine_u8(vqmovn_u16(first), vqmovn_u16(second)));
+        }
+    }
+}
+
+#endif
+
 /* ------------------------------------------------------------------ AVX2, where the processor has it */
 
 #ifdef HAVE_AVX2
@@ -467,6 +535,9 @@ static const Kernel kernels[] = {
 #endif
 #ifdef HAVE_SSE2
     {"sse2", 16, horizontal_sse2, vertical_sse2},
+#endif
+#ifdef HAVE_NEON
+    {"neon", 16, horizontal_neon, vertical_neon},
 #endif
     {"plain", 0, horizontal_plain, vertical_plain},
 };
