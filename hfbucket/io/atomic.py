@@ -38,11 +38,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def begin_flush(descriptor: int) -> None:
-    """Let the system begin to write an open file to disk, where it can be told to; `flush_files` then waits less."""
+def begin_flush(descriptor: int, start: int = 0, size: int = 0) -> None:
+    """Let the system begin to write an open file to disk, where it can be told to; a flush later waits less.
+
+    Args:
+        start: of the bytes that were written last; others that are on the disk already may leave the memory.
+        size: of them; 0 for all from `start` on.
+    """
     if hasattr(os, "posix_fadvise"):
         with suppress(OSError):  # Linux writes out what it is told will not be needed
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(descriptor, start, size, os.POSIX_FADV_DONTNEED)
 
 
 def flush_files(paths: Sequence[Path]) -> None:

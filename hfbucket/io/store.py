@@ -23,7 +23,7 @@ from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, s
 
 __all__ = [
     "FileInfo", "JoinedFile", "RandomFile", "Window", "absolute", "download", "glob", "info", "is_local", "join",
-    "kind_of", "local_path", "open_seekable", "read_bytes", "read_local", "split_glob", "split_name", "stream", "walk",
+    "kind_of", "local_path", "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
 ]  # fmt: skip
 
 _VERSION_KEYS = (
@@ -105,12 +105,6 @@ def read_bytes(url: str, *, limit_bytes: int | None = None, token: str | bool | 
         if limit_bytes is not None and size >= limit_bytes:
             break
     return b"".join(pieces)
-
-
-def read_local(url: str) -> tuple[bytes, int]:
-    """Return the whole content of a file of this machine, and when it was last modified, in nanoseconds."""
-    with open(local_path(url), "rb", buffering=0) as file:
-        return file.readall(), os.fstat(file.fileno()).st_mtime_ns
 
 
 def download(url: str, path: Path, size_bytes: int, *, parts: Sequence[str] = ()) -> None:

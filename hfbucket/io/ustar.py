@@ -6,8 +6,6 @@ two blocks of NULs end the archive. Only regular files; nothing of the machine t
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Final
 
 from hfbucket.errors import FormatError
 from hfbucket.io.atomic import sync_folder, temporary_name
+from hfbucket.io.hashed_file import HashedFile
 
 BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
@@ -22,15 +21,17 @@ MAX_NAME_BYTES: Final = 100
 MAX_MEMBER_BYTES: Final = 8**11 - 1
 """The largest size eleven octal digits can say."""
 
-_BUFFER_BYTES: Final = 1 << 20
 _JOINED_BYTES: Final = 1 << 14
 """Members up to here are written and hashed as one piece with header and padding: calls cost more than the copy."""
+
 _CHECKSUM: Final = slice(148, 156)
 _BLANKS: Final = b" " * 8
 _BEFORE_SIZE: Final = b"0000644\0" + b"0000000\0" * 2  # mode, uid, gid
-_AFTER_SIZE: Final = b"0" * 11 + b"\0" + _BLANKS + b"0" + bytes(100) + b"ustar\0" + b"00" + bytes(247)
-# mtime, checksum as blanks, typeflag, linkname, magic, version, then names, device and prefix that stay NUL
-_PLAIN_SUM: Final = sum(_BEFORE_SIZE) + sum(_AFTER_SIZE)
+_MTIME: Final = b"0" * 11 + b"\0"
+_AFTER_CHECKSUM: Final = b"0" + bytes(100) + b"ustar\0" + b"00" + bytes(247)
+# typeflag, linkname, magic, version, then names, device and prefix that stay NUL
+_PLAIN_SUM: Final = sum(_BEFORE_SIZE + _MTIME + _BLANKS + _AFTER_CHECKSUM)
+_HEADER: Final = b"%b" + _BEFORE_SIZE + b"%b" + _MTIME + b"%06o\0 " + _AFTER_CHECKSUM
 
 
 def header(name: str, size_bytes: int) -> bytes:
@@ -45,9 +46,7 @@ def header(name: str, size_bytes: int) -> bytes:
     if not 0 <= size_bytes <= MAX_MEMBER_BYTES:
         raise FormatError(f"{name} has {size_bytes} bytes; a ustar member has at most {MAX_MEMBER_BYTES}", where="tar")
     size = b"%011o\0" % size_bytes
-    checksum = sum(raw) + sum(size) + _PLAIN_SUM
-    block = raw.ljust(MAX_NAME_BYTES, b"\0") + _BEFORE_SIZE + size + _AFTER_SIZE
-    return block[: _CHECKSUM.start] + b"%06o\0 " % checksum + block[_CHECKSUM.stop :]
+    return _HEADER % (raw.ljust(MAX_NAME_BYTES, b"\0"), size, sum(raw) + sum(size) + _PLAIN_SUM)
 
 
 def padding(size_bytes: int) -> int:
@@ -65,42 +64,30 @@ class ShardWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = temporary_name(path)
-        self._file = self._temporary.open("wb", buffering=_BUFFER_BYTES)
-        self._hash = hashlib.sha256()
-        self.size_bytes = 0
+        self._file = HashedFile(self._temporary)
 
     def __enter__(self) -> ShardWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if not self._file.closed:
-            with suppress(OSError):  # a full disk was reported by the write that met it first
-                self._file.close()
+        self._file.__exit__(*exception)
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
     def add(self, name: str, data: bytes) -> int:
         """Append one member and return the offset of its data in the shard, in bytes."""
-        offset = self.size_bytes + BLOCK
+        offset = self._file.size_bytes + BLOCK
         parts = (header(name, len(data)), data, bytes(padding(len(data))))
-        for part in (b"".join(parts),) if len(data) < _JOINED_BYTES else parts:
-            self._write(part)
+        self._file.write(*((b"".join(parts),) if len(data) < _JOINED_BYTES else parts))
         return offset
 
     def finish(self) -> tuple[int, str]:
         """End the archive, flush it to disk, give it its name; return its size in bytes and its sha256 in hex."""
-        self._write(END)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self._file.write(END)
+        sha256 = self._file.finish()
         self._temporary.replace(self._path)
         sync_folder(self._path.parent)
-        return self.size_bytes, self._hash.hexdigest()
-
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._hash.update(data)
-        self.size_bytes += len(data)
+        return self._file.size_bytes, sha256
 
 
 def read_members(

@@ -85,6 +85,7 @@ class Disk:
         self._watch(os, "scandir", "list", result=_Entries)
         self._watch(os, "listdir", "list", result=lambda names, stale: names[:-1] if stale else names)
         self._watch(os, "write", "write", size=1)
+        self._watch(os, "writev", "write", size=1)
         self._watch(os, "pread", "read", size=1)
         self._watch(os, "read", "read", size=1)
         self._watch(os, "sendfile", "copy", size=3)
@@ -248,8 +249,14 @@ def _stack(
 
 def _less(args: tuple[Any, ...], size: int) -> tuple[Any, ...]:
     """Return the arguments of a call that asks for half as much."""
-    asked = args[size]
-    half = max(1, asked // 2) if isinstance(asked, int) else memoryview(asked)[: max(1, len(asked) // 2)]
+    asked = [b"".join(args[size])] if isinstance(args[size], list) else args[size]
+    half: Any
+    if isinstance(asked, int):
+        half = max(1, asked // 2)
+    elif isinstance(asked, list):  # of pieces, to be written one after the other
+        half = [memoryview(asked[0])[: max(1, len(asked[0]) // 2)]]
+    else:
+        half = memoryview(asked)[: max(1, len(asked) // 2)]
     return (*args[:size], half, *args[size + 1 :])
 
 

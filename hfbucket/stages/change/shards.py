@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbucket.core.events import OnEvent
-from hfbucket.core.keys import MEMBERS
 from hfbucket.core.manifest.model import Shard
-from hfbucket.core.sample import caption_bytes, metadata_bytes
+from hfbucket.core.sample import PLACES, caption_bytes, metadata_texts
 from hfbucket.errors import ChangeError, FormatError
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.task import Failure, report
@@ -33,8 +32,7 @@ CHANGED: Final = "changed"
 REWRITTEN: Final = pa.schema([*SAMPLES, pa.field(CHANGED, pa.bool_(), nullable=False)])
 """Rows of a shard's samples as they will be, but with the places where they are."""
 
-PLACES: Final = pa.schema([SAMPLES.field(f"{member}_{what}") for member in MEMBERS for what in ("offset", "size")])
-"""Where the members of a sample lie, in bytes."""
+_AT: Final = pa.schema([SAMPLES.field(name) for name in PLACES])
 
 _ROWS_AT_ONCE: Final = 512
 _IN_PROCESS_BYTES: Final = 256_000_000
@@ -110,7 +108,7 @@ def rewrite_shards(
 def moved(opened: OpenExport, rows: pa.Table) -> pa.Table:
     """Return rows of a shard that was written anew, schema SAMPLES, with the places that their members have now."""
     places = read_samples(opened.scratch, rows["shard"][0].as_py())
-    return pa.table([(places if name in PLACES.names else rows)[name] for name in SAMPLES.names], schema=SAMPLES)
+    return pa.table([(places if name in PLACES else rows)[name] for name in SAMPLES.names], schema=SAMPLES)
 
 
 def _written(opened: OpenExport, old: Shard) -> Shard:
@@ -126,11 +124,11 @@ def _rewrite(task: _Task) -> Failure | None:
     try:
         with ShardEdit(Path(task.export, change.shard.file), Path(task.new, change.shard.file)) as shard:
             if change.row_group is None:
-                places = PLACES.empty_table()
+                places = _AT.empty_table()
                 for start, stop in change.parts:
                     shard.keep(start, stop)
             else:
-                places = pa.Table.from_pylist([_add(shard, row) for row in _read(task)], schema=PLACES)
+                places = pa.Table.from_pylist([_add(shard, *sample) for sample in _read(task)], schema=_AT)
             size_bytes, sha256 = shard.finish(sha256=change.shard.sha256)
         receipt = Receipt(
             task_sha256="", file=change.shard.file, count=change.count, size_bytes=size_bytes, sha256=sha256
@@ -143,26 +141,29 @@ def _rewrite(task: _Task) -> Failure | None:
     return None
 
 
-def _read(task: _Task) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one shard, some at a time, without the captions that are not selected."""
+def _read(task: _Task) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield where the members of every sample of a shard are, and its caption, and what its `.json` will hold."""
     done = 0
     columns = [name for name in REWRITTEN.names if name != "captions"]
     with pq.ParquetFile(task.rows) as file:
         groups = [task.change.row_group]
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=groups, columns=columns, use_threads=False):
-            yield from batch.to_pylist()
+            samples = pa.Table.from_batches([batch])
+            texts = metadata_texts({name: samples[name].to_pylist() for name in samples.column_names})
+            rows = samples.select(["key", "caption", CHANGED, *PLACES]).to_pylist()
+            yield from zip(rows, texts, strict=True)
             done += len(batch)
             report(done)
 
 
-def _add(shard: ShardEdit, row: dict[str, Any]) -> dict[str, int]:
+def _add(shard: ShardEdit, row: dict[str, Any], metadata: bytes) -> dict[str, int]:
     """Append the members of one sample; return their new places."""
     last = "jpg" if row[CHANGED] else "json"
     stop = row[f"{last}_offset"] + row[f"{last}_size"] + padding(row[f"{last}_size"])
     shift = shard.keep(row["jpg_offset"] - BLOCK, stop) - row["jpg_offset"]
-    places = {name: row[name] + shift if name.endswith("_offset") else row[name] for name in PLACES.names}
+    places = {name: row[name] + shift if name.endswith("_offset") else row[name] for name in PLACES}
     if last == "jpg":
-        for member, data in (("txt", caption_bytes(row["caption"])), ("json", metadata_bytes(row))):
+        for member, data in (("txt", caption_bytes(row["caption"])), ("json", metadata)):
             places[f"{member}_offset"] = shard.add(f"{row['key']}.{member}", data)
             places[f"{member}_size"] = len(data)
     return places

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 from hfbucket.errors import SourceError
-from hfbucket.io.store import RandomFile, info, is_local, join, read_bytes, read_local
+from hfbucket.io.local_file import read_unchanged
+from hfbucket.io.store import RandomFile, info, is_local, join, local_path, read_bytes
 from hfbucket.stages.copied import copy_of
 from hfbucket.stages.write.spooled import Spooled, open_spooled
 from hfbucket.stages.write.work import Work
@@ -54,6 +56,7 @@ class SourceReader:
         self._work = work
         self._open: OrderedDict[int, RandomFile | Spooled] = OrderedDict()
         self._lock = threading.Lock()
+        self._local: dict[int, bool] = {}  # units that lie on this machine, and others
 
     def __enter__(self) -> SourceReader:
         return self
@@ -70,11 +73,20 @@ class SourceReader:
             SourceError: a source changed since it was scanned.
             OSError: it is gone, or cannot be read.
         """
+        for is_here, some in groupby(rows, self._is_local):
+            read = self._read_here if is_here else self._read_far
+            yield from read(some)
+
+    def _read_here(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+        return ((row, self._read(row)) for row in rows)
+
+    def _read_far(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
+        """Do as `read_all`, ahead of what is taken."""
         threads = ThreadPoolExecutor(_FETCHES)  # starts none before the first remote image
-        ahead: deque[tuple[list[Row], Future[list[bytes]] | None]] = deque()
+        ahead: deque[tuple[list[Row], Future[list[bytes]]]] = deque()
         try:
             for run in self._runs(rows):
-                ahead.append((run, None if self._is_local(run[0]) else threads.submit(self._read_run, run)))
+                ahead.append((run, threads.submit(self._read_run, run)))
                 if len(ahead) == _FETCHES:
                     yield from self._taken(*ahead.popleft())
             while ahead:
@@ -82,8 +94,8 @@ class SourceReader:
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
-    def _taken(self, run: list[Row], fetched: Future[list[bytes]] | None) -> Iterator[tuple[Row, bytes]]:
-        return zip(run, self._read_run(run) if fetched is None else fetched.result(), strict=True)
+    def _taken(self, run: list[Row], fetched: Future[list[bytes]]) -> Iterator[tuple[Row, bytes]]:
+        return zip(run, fetched.result(), strict=True)
 
     def _runs(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
         """Yield the rows in order, those together that follow each other closely in one remote container."""
@@ -98,13 +110,16 @@ class SourceReader:
 
     def _follows(self, run: list[Row], row: Row) -> bool:
         last = run[-1]
-        if row["unit"] != last["unit"] or self._is_local(row) or self._units[row["unit"]]["kind"] == "folder":
+        if row["unit"] != last["unit"] or self._units[row["unit"]]["kind"] == "folder":
             return False
         is_near = 0 <= row["offset"] - last["offset"] - last["size_bytes"] <= _GAP_BYTES
         return bool(is_near and row["offset"] + row["size_bytes"] - run[0]["offset"] <= _RUN_BYTES)
 
     def _is_local(self, row: Row) -> bool:
-        return is_local(self._units[row["unit"]]["url"])
+        number = row["unit"]
+        if number not in self._local:
+            self._local[number] = is_local(self._units[number]["url"])
+        return self._local[number]
 
     def _read_run(self, run: list[Row]) -> list[bytes]:
         """Return the bytes of each image; of several with one read, where offsets are places in a file."""
@@ -155,13 +170,18 @@ class SourceReader:
 
 
 def _read_file(unit: UnitPlace, row: Row) -> bytes:
-    url = join(unit["url"], row["path"])
-    if not is_local(url):
-        return read_bytes(url)
-    data, mtime_ns = read_local(url)
-    if mtime_ns != row["mtime_ns"]:
-        raise changed(url, "")
+    if not is_local(unit["url"]):
+        return read_bytes(join(unit["url"], row["path"]))
+    path = join(_root(unit["url"]), row["path"])
+    data = read_unchanged(path, row["size_bytes"], row["mtime_ns"])
+    if data is None:
+        raise changed(path, "")
     return data
+
+
+@lru_cache(maxsize=64)
+def _root(url: str) -> str:
+    return local_path(url)
 
 
 def changed(url: str, member: str) -> SourceError:

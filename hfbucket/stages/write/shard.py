@@ -5,13 +5,13 @@ A task obeys: it chooses nothing, so any process may run it, at any time, twice 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice, tee
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,13 +19,12 @@ import pyarrow.parquet as pq
 from hfbucket.config import Config
 from hfbucket.core.card.previews import PREVIEWS, Preview
 from hfbucket.core.conversions import MULTI_FRAME
-from hfbucket.core.hashing import canonical_json
-from hfbucket.core.keys import MEMBERS, key_of, shard_file
+from hfbucket.core.keys import shard_file
 from hfbucket.core.law.buckets import Bucket
 from hfbucket.core.law.geometry import Geometry
 from hfbucket.core.plan.encoding import ENCODE_BUCKET, ENCODE_NONE
 from hfbucket.core.plan.packing import FULL_QUALITY, FULL_SUBSAMPLING
-from hfbucket.core.sample import Encoding, caption_bytes, sample_metadata, sample_row
+from hfbucket.core.sample import Encoding
 from hfbucket.errors import SampleError, SourceError
 from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
@@ -38,14 +37,15 @@ from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
 from hfbucket.stages.care import Care, carefully, stall_limit_s
 from hfbucket.stages.rounds import failure_of
+from hfbucket.stages.write.batch import batches_of
 from hfbucket.stages.write.read import SourceReader, read_units
 from hfbucket.stages.write.task import ShardTask
 
-_ROWS_AT_ONCE: Final = 256
-
-
 _Order = tuple[bytes, dict[str, Any], Bucket, Config, bool]
 """What `make_image` makes an image of, and `_preview` a preview."""
+
+_Call = Callable[[Callable[[_Order], Any], _Order], Any]
+"""Calls a function of one image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,49 +71,68 @@ def write_shard(task: ShardTask) -> Failure | None:
     return None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Came:
+    """What came of the images of a shard so far."""
+
+    samples: list[pa.Table] = field(default_factory=lambda: [SAMPLES.empty_table()])
+    rejected: list[Rejected] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    previews: list[Preview] = field(default_factory=list)
+
+
 def _write(task: ShardTask) -> None:
     job = task.job
     path = Path(job.export, task.file)
     path.parent.mkdir(parents=True, exist_ok=True)
     units = read_units(job.work.units, job.units_sha256)
-    rows: list[dict[str, Any]] = []
-    rejected: list[Rejected] = []
-    notes: Counter[str] = Counter()
-    previews: list[Preview] = []
-    shown = _shown(task)
+    came = _Came()
     with SourceReader(units, job.work) as sources, ShardWriter(path) as shard, _caller(task) as call:
-        planned = _task_rows(task)
-        for done, (row, source) in enumerate(sources.read_all(planned), start=1):
-            order = (source, row, task.bucket, job.config, row["digest"] in shown)
-            try:
-                image = call(_make, order)
-            except SampleError as error:
-                rejected.append(Rejected(image_id=row["image_id"], outcome=error.outcome, detail=error.detail))
-            else:
-                rows.append(_add(shard, task, row, source, image))
-                notes.update(image.notes)
-                if row["digest"] in shown:
-                    with suppress(SampleError):  # no picture is worth an error
-                        previews.append(image.preview or call(_preview, order))
-            report(done)
-        size_bytes, sha256 = shard.finish() if rows else (0, "")
-    if not rows:
+        _fill(shard, task, sources, call, came)
+        samples = pa.concat_tables(came.samples)
+        size_bytes, sha256 = shard.finish() if samples.num_rows else (0, "")
+    if not samples.num_rows:
         path.unlink(missing_ok=True)
     receipt = Receipt(
         task_sha256=task.task_sha256,
         file=task.file,
-        count=len(rows),
+        count=samples.num_rows,
         size_bytes=size_bytes,
         sha256=sha256,
-        rejected=tuple(rejected),
-        notes=dict(sorted(notes.items())),
-        previews=tuple(previews),
+        rejected=tuple(came.rejected),
+        notes=dict(sorted(came.notes.items())),
+        previews=tuple(came.previews),
     )
-    write_receipt(job.work.receipts, receipt, pa.Table.from_pylist(rows, schema=SAMPLES))
+    write_receipt(job.work.receipts, receipt, samples)
+
+
+def _fill(shard: ShardWriter, task: ShardTask, sources: SourceReader, call: _Call, came: _Came) -> None:
+    """Make every image of a task, and append its sample to the shard."""
+    shown = _shown(task)
+    batches, ahead = tee(batches_of(task))
+    images = sources.read_all(row for batch in ahead for row in batch.rows)
+    done = 0
+    for batch in batches:
+        for number, (row, source) in enumerate(islice(images, len(batch.rows))):
+            is_shown = row["digest"] in shown
+            order = (source, row, task.bucket, task.job.config, is_shown)
+            try:
+                image = call(_make, order)
+            except SampleError as error:
+                came.rejected.append(Rejected(image_id=row["image_id"], outcome=error.outcome, detail=error.detail))
+            else:
+                batch.add(number, shard, source, image.data, image.encoding)
+                came.notes.update(image.notes)
+                if is_shown:
+                    with suppress(SampleError):  # no picture is worth an error
+                        came.previews.append(image.preview or call(_preview, order))
+            done += 1
+            report(done)
+        came.samples.append(batch.samples())
 
 
 @contextmanager
-def _caller(task: ShardTask) -> Iterator[Callable[[Callable[[_Order], Any], _Order], Any]]:
+def _caller(task: ShardTask) -> Iterator[_Call]:
     """Yield what calls a function of one image: here, or with care in a child."""
     if task.care == Care.NONE:
         yield lambda function, order: function(order)
@@ -141,41 +160,6 @@ def _shown(task: ShardTask) -> frozenset[bytes]:
     with pq.ParquetFile(task.table) as file:
         digests = file.read_row_group(task.row_group, columns=["digest"])["digest"].to_pylist()
     return frozenset(sorted(digests)[:PREVIEWS])
-
-
-def _task_rows(task: ShardTask) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one task, some at a time."""
-    with pq.ParquetFile(task.table) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[task.row_group]):
-            yield from batch.to_pylist()
-
-
-def _add(shard: ShardWriter, task: ShardTask, row: dict[str, Any], source: bytes, image: Image) -> dict[str, Any]:
-    """Append the three members of one sample; return its row of the sample tables."""
-    variants = task.job.variants
-    metadata = sample_metadata(
-        row,
-        task.bucket,
-        image.encoding,
-        source_sha256=hashlib.sha256(source).hexdigest() if task.job.config.source_hash else None,
-        variants=variants,
-        meta_keys=task.job.meta_keys,
-    )
-    key = key_of(row["digest"])
-    members = (image.data, caption_bytes(row["caption"]), canonical_json(metadata).encode("utf-8"))
-    places: dict[str, int] = {}
-    for extension, data in zip(MEMBERS, members, strict=True):
-        places[f"{extension}_offset"] = shard.add(f"{key}.{extension}", data)
-        places[f"{extension}_size"] = len(data)
-    return sample_row(
-        metadata,
-        key=key,
-        shard=task.file,
-        places=places,
-        caption=row["caption"],
-        captions=row["captions"],
-        variants=variants,
-    )
 
 
 def make_image(source: bytes, row: dict[str, Any], bucket: Bucket, config: Config, shown: bool = False) -> Image:

@@ -23,6 +23,7 @@ from hfbucket.core.manifest.plain import content_sha256
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, SourceError, TooManyFailuresError
 from hfbucket.io.atomic import write_bytes
+from hfbucket.io.hashed_file import HashedFile
 from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.ustar import ShardWriter
@@ -362,7 +363,7 @@ def test_a_source_that_changes_under_the_build_is_noticed(tmp_path: Path) -> Non
         build([str(folder)], tmp_path / "out", config(), on_event=change)
 
 
-def full_disk(self: ShardWriter, data: bytes) -> None:
+def full_disk(self: HashedFile, *parts: bytes) -> None:
     raise OSError(errno.ENOSPC, "No space left on device", "/disk/shard.tar")
 
 
@@ -370,7 +371,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_no_half_file(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(ShardWriter, "_write", full_disk)
+        patch.setattr(HashedFile, "write", full_disk)
         with pytest.raises(BuildError, match=r"the disk is full: /disk/shard\.tar; what is done stays done"):
             build([str(photos)], tmp_path / "out", config())
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
