@@ -19,7 +19,7 @@ from tests.processes import wait_until_gone
 
 PACKAGES = {"ray": "ray", "spark": "pyspark"}
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]  # what the engines themselves warn of
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]  # what the engines themselves warn of
 
 
 @pytest.fixture(scope="module", params=["local", "ray", "spark"])
