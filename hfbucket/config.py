@@ -147,8 +147,8 @@ class Config:
     )
     expect_plan: str | None = run(None, "refuse to build any plan but this one")
     overwrite: bool = run(False, "start anew over an existing export with other settings")
-    work_dir: str | None = run(None, "folder for index, plan, receipts and spool; <export>.work by default")
-    cache_dir: str | None = run(None, "folder of the index cache; HFBUCKET_CACHE by default")
+    work_dir: str | None = run(None, "folder or URL for tasks, receipts and spool; <export>.work by default")
+    cache_dir: str | None = run(None, "folder or URL of the index cache; HFBUCKET_CACHE by default")
     sample_units: int | None = run(None, "plan: estimate from this many units of each source", low=1)
 
     title: str | None = words(None, "title of the card")

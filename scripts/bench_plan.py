@@ -51,7 +51,7 @@ from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.write.finish import Built, finish
 from hfbucket.stages.write.task import Job, ShardTask
 from hfbucket.stages.write.tasks import make_job, write_tasks
-from hfbucket.stages.write.work import work_of
+from hfbucket.stages.write.work import work_beside
 
 UNIT_ROWS = 500_000
 CAPTIONS = 50_000
@@ -181,7 +181,7 @@ def measure(what: str, folder: Path) -> dict[str, Any]:
 
 def _fold(index: Index, plan: Plan, export: Path, measured: Measured) -> None:
     export.mkdir()
-    work = work_of(export, None)
+    work = work_beside(export)
     work.folder.mkdir()
     settings = content_settings(CONFIG, read_protos(CONFIG))
     job = make_job(index, CONFIG, choice_for(index, CONFIG), export, work)

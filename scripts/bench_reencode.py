@@ -206,7 +206,7 @@ def in_turns(slices: Sequence[Slice], repeats: int) -> dict[str, list[Spent]]:
 
 def unequal(part: Slice) -> int:
     """Return how many images of a written shard differ from what Pillow makes of their sources."""
-    shard = Path(part.task.job.export, part.task.file).read_bytes()
+    shard = (part.task.job.export / part.task.file).read_bytes()
     seen = [shard[at : at + size] for name, at, size in read_members(shard) if name.endswith(".jpg")]
     wrong = 0
     for data, fit in zip_longest(seen, part.fits):

@@ -110,7 +110,7 @@ def by_hfbucket(folder: Path, *, compiled: bool = True, sha256: bool = False, th
         found.append(table)
         if sha256:
             with tempfile.TemporaryDirectory() as work:
-                index, prints = f"{work}/index.parquet", f"{work}/prints.parquet"
+                index, prints = Path(work, "index.parquet"), Path(work, "prints.parquet")
                 write_unit(index, unit, table, facts)
                 task = PrintTask(
                     unit=unit, config=_CONFIG, index_file=index, rows=np.arange(table.num_rows), file=prints,

@@ -63,7 +63,7 @@ def make(folder: Path, images: int) -> None:
     for start in range(0, images, UNIT_IMAGES):
         count = min(UNIT_IMAGES, images - start)
         unit = _unit(start)
-        write_unit(str(folder / "index" / unit.name), unit, _rows(random, pool, start, count), UnitFacts())
+        write_unit(folder / "index" / unit.name, unit, _rows(random, pool, start, count), UnitFacts())
     long = texts(random, 5_000, 60)
     for variant, ending in VARIANTS.items():
         _write(folder / f"{variant}{ending}", _captions(random, variant, long, images))

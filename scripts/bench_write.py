@@ -46,7 +46,7 @@ from hfbucket.stages.write.build import build
 from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.task import ShardTask
 from hfbucket.stages.write.tasks import make_job, write_tasks
-from hfbucket.stages.write.work import work_of
+from hfbucket.stages.write.work import work_beside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +111,7 @@ def corpus_of(folder: Path, index: Index, plan: Plan) -> Corpus:
 
 def shard_tasks(index: Index, plan: Plan, config: Config, export: Path) -> list[ShardTask]:
     """Return the tasks of a build into `export`, ready to be written any number of times."""
-    work = work_of(export, None)
+    work = work_beside(export)
     work.folder.mkdir(parents=True)
     job = make_job(index, config, choice_for(index, config), export, work)
     return write_tasks(index, plan, job, content_settings(config, read_protos(config)))

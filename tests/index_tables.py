@@ -81,7 +81,7 @@ def write_index(folder: Path, *sources: Sequence[dict[str, object]], facts: Unit
     for number, rows in enumerate(sources):
         name = f"part{number}.tar"
         unit = Unit(source=number, kind="tars", url=f"data/{name}", name=name, prefix="", size_bytes=1, version="1")
-        file = str(folder / f"{number}.parquet")
+        file = folder / f"{number}.parquet"
         units.append(
             write_unit(file, unit, index_table([{"archive": name} | row for row in rows]), facts or UnitFacts())
         )

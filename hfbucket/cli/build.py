@@ -18,7 +18,7 @@ _SETTINGS = tuple(f.name for f in fields(Config) if f.name not in ("batch_size",
 
 @click.command(cls=SettingsCommand)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCES…")
-@click.option("-o", "--output", required=True, metavar="EXPORT", help="Folder to write, on this machine.")
+@click.option("-o", "--output", required=True, metavar="EXPORT", help="Folder to write, here or at any fsspec URL.")
 @config_options(*_SETTINGS)
 @json_option
 def command(sources: tuple[str, ...], output: str, config: Config, as_json: bool) -> None:

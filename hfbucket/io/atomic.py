@@ -19,7 +19,7 @@ _FLUSHED_AT_ONCE: Final = 8
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 """Errors that only writing can give."""
 
-_TEMPORARY_NAME: Final = re.compile(r"\..+\.\d+" + re.escape(TEMPORARY), re.DOTALL)
+TEMPORARY_NAME: Final = re.compile(r"\..+\.\d+" + re.escape(TEMPORARY), re.DOTALL)
 
 
 def temporary_name(path: Path) -> Path:
@@ -109,5 +109,5 @@ def remove_temporaries(*folders: Path) -> None:
     """Delete what killed processes left half-written in these folders; not below them, where others may write."""
     for folder in folders:
         for path in folder.glob(f".*{TEMPORARY}"):
-            if _TEMPORARY_NAME.fullmatch(path.name):
+            if TEMPORARY_NAME.fullmatch(path.name):
                 path.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from hfbucket.core.duplicates.find import Fingerprints
 from hfbucket.core.law.geometry import digest_words
 from hfbucket.errors import BuildError
 from hfbucket.io import tables
+from hfbucket.io.places import Place
 from hfbucket.schemas import FINGERPRINTS
 
 Int64s = npt.NDArray[np.int64]
@@ -27,9 +27,9 @@ class Printed(NamedTuple):
     near: int | None = None
 
 
-def read_prints(file: str) -> pa.Table:
+def read_prints(file: Place) -> pa.Table:
     """Return what stands in a file, schema FINGERPRINTS, by row; nothing where there is none, or a damaged one."""
-    if not os.path.exists(file):
+    if not file.exists():
         return FINGERPRINTS.empty_table()
     try:
         return tables.read_table(file, FINGERPRINTS.names).cast(FINGERPRINTS)
@@ -37,7 +37,7 @@ def read_prints(file: str) -> pa.Table:
         return FINGERPRINTS.empty_table()
 
 
-def add_prints(file: str, rows: Int64s, printed: list[Printed]) -> None:
+def add_prints(file: Place, rows: Int64s, printed: list[Printed]) -> None:
     """Write a file anew with the fingerprints of further rows, ascending; one that a crash damages counts as none."""
     table = pa.table([rows, *zip(*printed, strict=True)], schema=FINGERPRINTS)
     before = read_prints(file)
@@ -47,12 +47,12 @@ def add_prints(file: str, rows: Int64s, printed: list[Printed]) -> None:
     tables.write_table(file, table, flush=False)
 
 
-def missing_rows(file: str, rows: Int64s) -> Int64s:
+def missing_rows(file: Place, rows: Int64s) -> Int64s:
     """Return those of the rows that a file does not have."""
     return rows[~np.isin(rows, read_prints(file)["row"].to_numpy())]
 
 
-def fill_prints(prints: Fingerprints, start: int, file: str, rows: Int64s) -> bool:
+def fill_prints(prints: Fingerprints, start: int, file: Place, rows: Int64s) -> bool:
     """Put the fingerprints of these rows, ascending, in their places from `start` on; False where some are missing."""
     table = read_prints(file)
     there = table["row"].to_numpy()

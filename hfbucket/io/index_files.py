@@ -21,6 +21,7 @@ from hfbucket.core.plan.captions import Choice
 from hfbucket.core.plan.variants import Merge, merged, merged_sources
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io import tables
+from hfbucket.io.places import Place
 from hfbucket.schemas import CAPTIONS, INDEX, INDEX_LOGICAL
 
 _SHA256 = b"hfbucket.index_sha256"
@@ -40,15 +41,15 @@ class IndexedUnit:
     facts: UnitFacts
 
 
-def write_unit(file: str, unit: Unit, table: pa.Table, facts: UnitFacts) -> IndexedUnit:
+def write_unit(place: Place, unit: Unit, table: pa.Table, facts: UnitFacts) -> IndexedUnit:
     """Write the rows of a unit with what the scan learned, atomically; return where they are."""
     sha256 = table_sha256(table.select(list(INDEX_LOGICAL)))
     metadata = {
         _SHA256.decode(): sha256,
         _FACTS.decode(): json.dumps(dataclasses.asdict(facts), sort_keys=True, ensure_ascii=True),
     }
-    tables.write_table(file, table, metadata=metadata)
-    return IndexedUnit(unit=unit, file=file, rows=table.num_rows, index_sha256=sha256, facts=facts)
+    tables.write_table(place, table, metadata=metadata)
+    return IndexedUnit(unit=unit, file=str(place), rows=table.num_rows, index_sha256=sha256, facts=facts)
 
 
 def read_unit(file: str, unit: Unit) -> IndexedUnit | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any, Final
 
 from hfbucket.core.keys import MANIFEST
@@ -12,7 +11,7 @@ from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.manifest.plain import from_dict, to_dict
 from hfbucket.errors import FormatError
 from hfbucket.io import store
-from hfbucket.io.atomic import write_bytes
+from hfbucket.io.places import Place, write_bytes
 
 __all__ = ["manifest_bytes", "parse_manifest", "read_manifest", "read_manifest_bytes", "write_manifest"]
 
@@ -102,6 +101,6 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return (json.dumps(to_dict(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
 
 
-def write_manifest(folder: str | os.PathLike[str], manifest: Manifest) -> None:
+def write_manifest(folder: Place, manifest: Manifest) -> None:
     """Write `folder`/manifest.json: the whole of it, or what stood there before."""
-    write_bytes(Path(folder) / MANIFEST, manifest_bytes(manifest))
+    write_bytes(folder / MANIFEST, manifest_bytes(manifest))

@@ -11,13 +11,16 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbucket.core.card.previews import Preview
+from hfbucket.io.places import Place
 from hfbucket.io.tables import read_table, write_table
+
+P = TypeVar("P", bound=Place)
 
 _KEY: Final = b"hfbucket.receipt"
 
@@ -49,13 +52,13 @@ class Receipt:
     previews: tuple[Preview, ...] = ()
 
 
-def receipt_file(folder: Path, shard: str) -> Path:
+def receipt_file(folder: P, shard: str) -> P:
     """Return where the receipt of a shard, `buckets/<bucket_id>/shard-00000.tar`, lies."""
     bucket_id, name = shard.split("/")[1:]
-    return folder / bucket_id / f"{name.removesuffix('.tar')}.parquet"
+    return cast("P", folder / bucket_id / f"{name.removesuffix('.tar')}.parquet")
 
 
-def write_receipt(folder: Path, receipt: Receipt, samples: pa.Table, *, flush: bool = True) -> None:
+def write_receipt(folder: Place, receipt: Receipt, samples: pa.Table, *, flush: bool = True) -> None:
     """Write a receipt with its sample rows, atomically; replaces the shard's former one; `flush` as in `replacing`."""
     values = asdict(receipt)
     for preview in values["previews"]:
@@ -64,10 +67,11 @@ def write_receipt(folder: Path, receipt: Receipt, samples: pa.Table, *, flush: b
     write_table(receipt_file(folder, receipt.file), samples, metadata={_KEY.decode(): words}, flush=flush)
 
 
-def read_receipt(path: Path) -> Receipt | None:
+def read_receipt(place: Place) -> Receipt | None:
     """Return a receipt; None where there is none, or what is there is none."""
     try:
-        values = json.loads((pq.read_metadata(path).metadata or {})[_KEY])
+        with place.open("rb") if isinstance(place, Path) else place.open() as file:
+            values = json.loads((pq.read_metadata(file).metadata or {})[_KEY])
         rejected = tuple(Rejected(**entry) for entry in values.pop("rejected"))
         previews = tuple(
             Preview(jpeg=b64decode(entry["jpeg"]), box=tuple(entry["box"])) for entry in values.pop("previews")
@@ -77,6 +81,6 @@ def read_receipt(path: Path) -> Receipt | None:
         return None
 
 
-def read_samples(folder: Path, shard: str) -> pa.Table:
+def read_samples(folder: Place, shard: str) -> pa.Table:
     """Return the sample rows of a shard's receipt, schema SAMPLES without the receipt's own words."""
     return read_table(receipt_file(folder, shard)).replace_schema_metadata(None)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from hfbucket.errors import BuildError
 from hfbucket.io.atomic import replacing
+from hfbucket.io.places import Place, Remote, made_here, place_of
 
 ROW_GROUP_ROWS = 16_384
 """Rows of a row group where the writer does not say otherwise."""
@@ -24,7 +25,7 @@ _GAP_BYTES = 8192
 
 
 def write_table(
-    path: str | os.PathLike[str],
+    place: str | Place,
     table: pa.Table,
     *,
     row_group_rows: int | None = None,
@@ -34,7 +35,8 @@ def write_table(
     """Write a table as one Parquet file, atomically, `flush` as in `replacing`; `metadata` stands beside the schema."""
     if metadata is not None:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
-    with table_writer(path, table.schema, flush=flush) as writer:
+    place = place if not isinstance(place, str) else place_of(place)
+    with made_here(place) as here, table_writer(here, table.schema, flush=flush) as writer:
         writer.write_table(table, row_group_size=row_group_rows or ROW_GROUP_ROWS)
 
 
@@ -55,7 +57,7 @@ def table_writer(path: str | os.PathLike[str], schema: pa.Schema, *, flush: bool
         yield writer
 
 
-def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(path: str | os.PathLike[str] | Remote, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a Parquet file's rows, only the named columns, in the order they are named."""
     with _opened(path) as file:
         table = file.read(columns=None if columns is None else list(columns))
@@ -81,7 +83,7 @@ def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterato
             yield file.read_row_group(group, columns=list(columns)).select(list(columns))
 
 
-def read_rows(path: str | os.PathLike[str], rows: pa.Array, columns: Sequence[str]) -> pa.Table:
+def read_rows(path: str | os.PathLike[str] | Remote, rows: pa.Array, columns: Sequence[str]) -> pa.Table:
     """Return the rows at ascending positions (int64): memory for them and one row group.
 
     Row groups without any of them are not read.
@@ -161,6 +163,24 @@ class _Pieces(io.RawIOBase):
         return 0
 
 
+def batches_in_group(
+    place: Place, group: int, *, rows_at_once: int = ROW_GROUP_ROWS, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of one row group, only the named columns: from this machine with memory for some of them.
+
+    Raises:
+        ArrowInvalid: it is no Parquet file.
+    """
+    if isinstance(place, Path):
+        with pq.ParquetFile(place) as parquet:
+            yield from parquet.iter_batches(batch_size=rows_at_once, row_groups=[group], columns=columns)
+        return
+    with place.open() as file:
+        footer = pq.read_metadata(file)
+        table = read_group(file, footer, group, columns or footer.schema.to_arrow_schema().names)
+    yield from table.combine_chunks().to_batches(max_chunksize=rows_at_once)
+
+
 def read_where(file: BinaryIO, column: str, value: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows of an open Parquet file whose text `column` is `value`, only the named columns.
 
@@ -193,14 +213,15 @@ def _may_hold(metadata: pq.FileMetaData, group: int, column: str, value: str) ->
 
 
 @contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
-    """Yield a file of ours to read, every page checked.
+def _opened(path: str | os.PathLike[str] | Remote) -> Iterator[pq.ParquetFile]:
+    """Yield a file of ours to read, every page checked; one elsewhere is brought here as a whole first.
 
     Raises:
         BuildError: it is damaged.
     """
+    source = pa.BufferReader(path.read_bytes()) if isinstance(path, Remote) else path
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk says so itself

@@ -75,5 +75,7 @@ def filesystem(url: str, *, token: str | bool | None = None) -> tuple[Any, str]:
         options = {"token": token} if token is not None and url.startswith("hf://") else {}
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
-        raise SourceError(f"{url}: cannot be opened: {error}") from error
+        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+        remedy = f": pip install {missing}" if missing else ""
+        raise SourceError(f"{url}: cannot be opened: {error}{remedy}") from error
     return fs, str(path)

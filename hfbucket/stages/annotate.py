@@ -30,7 +30,8 @@ from hfbucket.schemas import ANNOTATIONS, INDEX
 from hfbucket.sources.annotations.fields import place_of
 from hfbucket.sources.annotations.table import Annotations
 from hfbucket.sources.rows import id_text
-from hfbucket.stages.survey import Attached, Survey, cache_folder
+from hfbucket.stages.caches import cache_folder
+from hfbucket.stages.survey import Attached, Survey
 
 _VERSION: Final = 1
 """Raised whenever a join gives other rows for the same scan and annotations."""
@@ -243,8 +244,8 @@ def _with_ids(unit: IndexedUnit, config: Config) -> IndexedUnit:
 def _made(unit: IndexedUnit, key: Any, config: Config, change: Any) -> IndexedUnit:  # noqa: ANN401 - JSON; a change
     """Return a unit with changed rows, from the cache where it has them."""
     name = sha256_of([Path(unit.file).stem, unit.index_sha256, key])
-    file = str(cache_folder(config) / "index" / name[:2] / f"{name}.parquet")
-    there = read_unit(file, unit.unit)
+    file = cache_folder(config) / "index" / name[:2] / f"{name}.parquet"
+    there = read_unit(str(file), unit.unit)
     if there is not None:
         return there
     table, facts = change(read_table(unit.file, INDEX.names).cast(INDEX), unit.facts, unit.unit.prefix)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from hfbucket.config import Config
 from hfbucket.core.events import OnEvent, ignore
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest.model import Manifest
-from hfbucket.io.store import is_local, local_path
+from hfbucket.io.places import place_of
 from hfbucket.stages.update.run import update
 from hfbucket.stages.write.build import build as build_anew
 
@@ -31,19 +30,18 @@ def build(
 
     Args:
         sources: `PATH` or `name=PATH`, in order; one alone may be given as text.
-        output: folder of the export, on this machine.
+        output: folder of the export, on this machine or at any fsspec URL.
         config: the settings; without it the defaults.
 
     Raises:
         SourceError: a source is empty, contradicts itself, or lies inside the output or around it.
         PlanMismatchError: not the plan that was expected, or other settings than the export there was built with.
         TooManyFailuresError: too many images cannot be decoded.
-        ChangeError: a finished export cannot be added to.
+        ChangeError: a finished export cannot be added to, or not where it is.
         BuildError: disk full, permission denied, a source is gone, or another build is at work here.
     """
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
     config = config or Config()
-    place = os.fspath(output)
-    if config.update and is_local(place) and Path(local_path(place), MANIFEST).exists():
+    if config.update and (place_of(output) / MANIFEST).exists():
         return update(sources, output, config, on_event=on_event)
     return build_anew(sources, output, config, on_event=on_event)

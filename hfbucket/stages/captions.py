@@ -33,7 +33,7 @@ from hfbucket.io import tables
 from hfbucket.io.index_files import Index, IndexCaptions, IndexedUnit
 from hfbucket.io.workspace import Workspace
 from hfbucket.schemas import CAPTIONS
-from hfbucket.stages.index import cache_folder
+from hfbucket.stages.caches import cache_folder
 
 _VERSION: Final = 1
 """Raised whenever a workspace gives other captions for the same rows."""

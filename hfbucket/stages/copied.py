@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+
+from hfbucket.io.places import Place
 
 
 def name_of(url: str, version: str) -> str:
@@ -11,6 +12,6 @@ def name_of(url: str, version: str) -> str:
     return hashlib.sha256(f"{url}\n{version}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def copy_of(folder: Path, url: str, version: str) -> Path:
+def copy_of(folder: Place, url: str, version: str) -> Place:
     """Return where the copy of a unit lies, or would."""
     return folder / name_of(url, version)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -33,10 +32,12 @@ from hfbucket.io.fingerprint_files import Printed, add_prints, fill_prints, miss
 from hfbucket.io.images.encode import versions
 from hfbucket.io.images.fingerprint import VERSION, bytes_hash, difference_hash, pixels_hash
 from hfbucket.io.index_files import Index, IndexedUnit
+from hfbucket.io.places import Place
 from hfbucket.sources import SOURCES
+from hfbucket.stages.caches import cache_folder, for_workers, shared_cache
 from hfbucket.stages.care import Care, carefully, workers_for
 from hfbucket.stages.copies import fetched, plan_copies
-from hfbucket.stages.index import cache_folder, decoders
+from hfbucket.stages.index import decoders
 from hfbucket.stages.rounds import GO_ON, failure_of, run_rounds
 
 Int64s = npt.NDArray[np.int64]
@@ -56,19 +57,19 @@ class PrintTask:
     unit: Unit
     config: Config
     #: The Parquet file of its index rows, and which of these, ascending.
-    index_file: str
+    index_file: Place
     rows: Int64s
     #: Where the fingerprints go.
-    file: str
+    file: Place
     #: Of a remote container that is to be copied first: where to.
-    copy: str = ""
+    copy: Place | None = None
     care: Care = Care.NONE
     #: How many images at once; for cores that no other task uses.
     threads: int = 1
 
 
 def fingerprints(
-    index: Index, positions: Int64s, config: Config, *, on_event: OnEvent, copies: Path | None = None
+    index: Index, positions: Int64s, config: Config, *, on_event: OnEvent, copies: Place | None = None
 ) -> Fingerprints:
     """Return what the images at these positions are compared by, in the order given.
 
@@ -100,25 +101,36 @@ def fingerprints(
     )  # fmt: skip
 
 
-def _cache_file(indexed: IndexedUnit, config: Config) -> str:
+def _cache_file(indexed: IndexedUnit, config: Config) -> Place:
     """Return the file of a unit's fingerprints, named after everything that makes them what they are."""
     unit = indexed.unit
     place = (unit.kind, os.fsencode(unit.url).hex(), unit.name, unit.size_bytes, unit.version, indexed.rows)
     codecs = [] if config.dedupe == "sha256" else [decoders(), versions()]
     key = sha256_of([VERSION, config.dedupe, place, config.image_column, codecs])
-    return str(cache_folder(config) / "fingerprints" / key[:2] / f"{key}.parquet")
+    return _folder(config) / key[:2] / f"{key}.parquet"
+
+
+def _folder(config: Config) -> Place:
+    """Return where fingerprints are kept: where those who take them can write."""
+    return (shared_cache(config) or cache_folder(config)) / "fingerprints"
 
 
 def _tasks(
     parts: Sequence[tuple[IndexedUnit, Int64s]],
-    files: Sequence[str],
+    files: Sequence[Place],
     config: Config,
-    copies: Path | None,
+    copies: Place | None,
     on_event: OnEvent,
 ) -> list[PrintTask]:
     """Return what the cache does not have, after telling how many bytes that is."""
     tasks = [
-        PrintTask(unit=replace(indexed.unit, entries=()), config=config, index_file=indexed.file, rows=rows, file=file)
+        PrintTask(
+            unit=replace(indexed.unit, entries=()),
+            config=config,
+            index_file=for_workers(indexed.file, config),
+            rows=rows,
+            file=file,
+        )
         for (indexed, wanted), file in zip(parts, files, strict=True)
         if len(rows := missing_rows(file, wanted))
     ]
@@ -127,9 +139,9 @@ def _tasks(
     size_bytes = sum(map(_bytes_to_read, tasks))
     images = sum(len(task.rows) for task in tasks)
     text = f"reading {size(size_bytes)}: every byte of {images:,} images, to compare them (--dedupe {config.dedupe})"
-    on_event(Notice(level="info", text=f"{text}; kept in {cache_folder(config) / 'fingerprints'} for the next time"))
+    on_event(Notice(level="info", text=f"{text}; kept in {_folder(config)} for the next time"))
     copy = {} if copies is None else plan_copies([task.unit for task in tasks], copies, on_event)
-    return [replace(task, copy=copy.get(task.unit.url, "")) for task in tasks]
+    return [replace(task, copy=copy.get(task.unit.url)) for task in tasks]
 
 
 def _bytes_to_read(task: PrintTask) -> int:
@@ -175,10 +187,8 @@ def print_unit(task: PrintTask) -> Failure | None:
 
 def _printed(task: PrintTask) -> list[Printed]:
     rows = tables.read_rows(task.index_file, pa.array(task.rows), _PLACE)
-    unit = _checked(task.unit, rows)
-    unit = fetched(unit, task.copy) if task.copy else unit
     found: dict[int, Printed] = {}
-    with _caller(task) as call:
+    with fetched(_checked(task.unit, rows), task.copy) as unit, _caller(task) as call:
         for number, printed in _prints(unit, rows, task, call):
             found[number] = printed
             report(len(found))

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
-from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import pyarrow.compute as pc
@@ -25,13 +24,15 @@ from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
 from hfbucket.io import store
 from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
+from hfbucket.io.places import Place
 from hfbucket.sources import SOURCES
 from hfbucket.sources.rows import Look, look_at
 from hfbucket.stages.annotate import annotated
+from hfbucket.stages.caches import bring, cache_folder, shared_cache
 from hfbucket.stages.care import Care, carefully, stall_limit_s, workers_for
 from hfbucket.stages.copies import plan_copies, scanned
 from hfbucket.stages.rounds import failure_of
-from hfbucket.stages.survey import Survey, cache_folder, refuse_empty, survey
+from hfbucket.stages.survey import Survey, refuse_empty, survey
 
 _INDEX_VERSION: Final = 3
 """Raised whenever a scan gives other rows for the same bytes and settings."""
@@ -46,11 +47,12 @@ class _Scan:
 
     unit: Unit
     config: Config
-    #: Where its rows go.
+    #: Where its rows go, below the folder.
     file: str
+    folder: Place
     care: Care = Care.NONE
     #: Of a remote unit that is to be copied first: where to.
-    copy: str = ""
+    copy: Place | None = None
 
 
 def build_index(
@@ -58,7 +60,7 @@ def build_index(
     config: Config,
     *,
     on_event: OnEvent = ignore,
-    copies: Path | None = None,
+    copies: Place | None = None,
     check: Callable[[Sequence[SourceSpec]], None] | None = None,
 ) -> Index:
     """Return the index of all sources; units that did not change since they were last scanned come from the cache.
@@ -74,7 +76,7 @@ def build_index(
     return index_of(survey(sources, config, on_event=on_event, check=check), copies=copies, on_event=on_event)
 
 
-def index_of(found: Survey, *, copies: Path | None = None, on_event: OnEvent = ignore) -> Index:
+def index_of(found: Survey, *, copies: Place | None = None, on_event: OnEvent = ignore) -> Index:
     """Return the index of surveyed sources, for the settings that the survey gave.
 
     Args:
@@ -108,24 +110,29 @@ def _sampled(units: tuple[Unit, ...], count: int | None) -> tuple[Unit, ...]:
     return tuple(units[(2 * number + 1) * len(units) // (2 * count)] for number in range(count))
 
 
-def _indexed(units: Sequence[Unit], config: Config, copies: Path | None, on_event: OnEvent) -> tuple[IndexedUnit, ...]:
+def _indexed(units: Sequence[Unit], config: Config, copies: Place | None, on_event: OnEvent) -> tuple[IndexedUnit, ...]:
     """Return where the rows of every unit are, after scanning what the cache does not have."""
-    folder = cache_folder(config) / "index"
-    files = [_cache_file(folder, unit, config) for unit in units]
-    hits = [read_unit(file, unit) for file, unit in zip(files, units, strict=True)]
+    here, shared = cache_folder(config), shared_cache(config)
+    files = [_cache_file(unit, config) for unit in units]
+    bring(files, config)
+    hits = [read_unit(str(here / file), unit) for file, unit in zip(files, units, strict=True)]
     new = {file: unit for file, unit, hit in zip(files, units, hits, strict=True) if hit is None}
     _announce(list(new.values()), on_event)
     copy = {} if copies is None else plan_copies(list(new.values()), copies, on_event)
-    todo = {file: _Scan(unit=unit, config=config, file=file, copy=copy.get(unit.url, "")) for file, unit in new.items()}
+    todo = {
+        file: _Scan(unit=unit, config=config, file=file, folder=shared or here, copy=copy.get(unit.url))
+        for file, unit in new.items()
+    }
     written = _scanned(todo, config, len(units), on_event)
+    bring(list(written.values()), config, anew=True)
     return tuple(
-        hit if hit is not None else _written(written[file], unit)
+        hit if hit is not None else _written(str(here / written[file]), unit)
         for file, unit, hit in zip(files, units, hits, strict=True)
     )
 
 
 def _scanned(todo: dict[str, _Scan], config: Config, total: int, on_event: OnEvent) -> dict[str, str]:
-    """Scan in processes, trying again what a dying worker took with it; return per cache file where the rows are."""
+    """Scan in processes, trying again what a dying worker took with it; return per file the one that has the rows."""
     written: dict[str, str] = {}
     before = total - len(todo)
     failures: list[Failure] = []
@@ -154,12 +161,12 @@ def _written(file: str, unit: Unit) -> IndexedUnit:
     return found
 
 
-def _cache_file(folder: Path, unit: Unit, config: Config) -> str:
-    """Return the file of a unit's rows, named after everything that makes them what they are."""
+def _cache_file(unit: Unit, config: Config) -> str:
+    """Return the file of a unit's rows below a cache, named after everything that makes them what they are."""
     settings = (config.variants, config.id_column, config.image_column, config.keep_location, config.max_pixels)
     place = (unit.kind, os.fsencode(unit.url).hex(), unit.name, unit.prefix, unit.size_bytes, unit.version)
     key = sha256_of([_INDEX_VERSION, place, settings, decoders()])
-    return str(folder / key[:2] / f"{key}.parquet")
+    return f"index/{key[:2]}/{key}.parquet"
 
 
 def decoders() -> list[str | None]:
@@ -175,7 +182,7 @@ def _installed(package: str) -> str | None:
 
 
 def scan_one(scan: _Scan) -> str | Failure:
-    """Scan one unit and return the file its rows are in; runs in a worker."""
+    """Scan one unit and return the file its rows are in, below the cache; runs in a worker."""
     unit = scan.unit
     try:
         with _look(scan) as look:
@@ -189,7 +196,7 @@ def scan_one(scan: _Scan) -> str | Failure:
         file = file.removesuffix(".parquet") + "-once.parquet"  # a file that could not be read may be next time
     # the rows know nothing of the machine; entries are only the way to them
     try:
-        write_unit(file, replace(unit, entries=()), table, facts)
+        write_unit(scan.folder / file, replace(unit, entries=()), table, facts)
     except OSError as error:
         message = f"the index cache cannot be written: {error}; HFBUCKET_CACHE names another folder"
         raise BuildError(message) from error

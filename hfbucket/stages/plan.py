@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -28,6 +27,7 @@ from hfbucket.core.settings import content_settings
 from hfbucket.errors import ConfigError, SourceError
 from hfbucket.io import store
 from hfbucket.io.index_files import Index
+from hfbucket.io.places import Place
 from hfbucket.sources.annotations.find import above_source
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.filters import filtered
@@ -62,7 +62,7 @@ def make_plan(
     *,
     standing: Callable[[Rows], Standing] | None = None,
     on_event: OnEvent = ignore,
-    copies: Path | None = None,
+    copies: Place | None = None,
 ) -> Plan:
     """Return what becomes of every row of an index.
 

@@ -6,7 +6,6 @@ The sample tables say which samples are meant and where they lie, so no shard is
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from hfbucket.core.removal import Cut, entomb, known_conversions, with_removed
 from hfbucket.errors import ChangeError
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.places import Place, remove_tree
 from hfbucket.io.receipts import receipt_file
 from hfbucket.io.tables import read_groups
 from hfbucket.schemas import LEDGER, SAMPLES
@@ -136,15 +136,14 @@ def _report(manifest: Manifest, found: Found, *, dry_run: bool) -> Removal:
     )
 
 
-def _forget(work: Work, found: Found) -> None:
+def _forget(work: Work[Place], found: Found) -> None:
     """Delete what a work folder has of images that go; builds make all of it anew where they need it."""
     for file in found.shards:
         receipt_file(work.receipts, file).unlink(missing_ok=True)
     for path in (work.finished, work.previous):
         path.unlink(missing_ok=True)
     for folder in (work.tasks, work.spool, work.copies, work.update):
-        if folder.exists():
-            shutil.rmtree(folder)
+        remove_tree(folder)
 
 
 def _take_out(

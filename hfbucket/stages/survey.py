@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.events import Notice, OnEvent, ignore
@@ -18,6 +16,7 @@ from hfbucket.sources.annotations.find import find, named_files
 from hfbucket.sources.annotations.table import Annotations, read_annotations
 from hfbucket.sources.detect import resolve
 from hfbucket.sources.rows import extension_of
+from hfbucket.stages.caches import cache_folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,14 +75,6 @@ def survey(
         named_columns=config.caption_column,
         config=_with_columns(config, attached),
     )
-
-
-def cache_folder(config: Config) -> Path:
-    """Return the folder of the index cache: as set, else HFBUCKET_CACHE, else in the user's cache folder."""
-    folder = config.cache_dir or os.environ.get("HFBUCKET_CACHE")
-    if folder:
-        return Path(folder).expanduser().absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfbucket"
 
 
 def refuse_empty(spec: SourceSpec, found: int, facts: UnitFacts) -> None:

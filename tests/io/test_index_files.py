@@ -37,7 +37,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     units = []
     for source, name, rows in pieces:
         table = _rows([f"{name}{n}" for n in range(rows)])
-        units.append(write_unit(str(tmp_path / f"{name}.parquet"), _unit(source, name), table, facts))
+        units.append(write_unit(tmp_path / f"{name}.parquet", _unit(source, name), table, facts))
     sources = tuple(SourceSpec(name=name, url="/x", kind="tars") for name in "ab")
     return Index(sources=sources, units=tuple(units))
 

@@ -308,7 +308,7 @@ def test_an_image_that_ends_its_process_is_nobodys_duplicate(tmp_path: Path, mon
 
 def test_what_stands_in_a_file_stays(tmp_path: Path) -> None:
     """Fingerprints are added to those that are there; one that is taken again takes its own place."""
-    file, printed = str(tmp_path / "a.parquet"), fingerprint_files.Printed
+    file, printed = tmp_path / "a.parquet", fingerprint_files.Printed
     rows = np.array([7, 2])
     fingerprint_files.add_prints(file, np.array([2, 7]), [printed(near=2**63), printed(exact=b"x" * 32)])
     fingerprint_files.add_prints(file, np.array([3, 7]), [printed(), printed(exact=b"y" * 32)])

@@ -21,7 +21,7 @@ from hfbucket.io.store import is_local, local_path
 from hfbucket.stages.change.beside import free_place, link_unchanged
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.write.forward import new_files, remove_folder, roll_forward, settle
-from hfbucket.stages.write.work import Work, only_one, work_of
+from hfbucket.stages.write.work import Work, only_one, work_beside
 
 __all__ = ["OpenExport", "check_changeable", "commit_change", "local_folder", "open_export_for_change"]
 
@@ -36,7 +36,7 @@ class OpenExport:
     #: The export that the change makes: this one, or a new one beside it.
     target: Path
     #: Of the target.
-    work: Work
+    work: Work[Path]
     manifest: Manifest
     #: The command that changes it.
     command: str
@@ -100,7 +100,7 @@ def open_export_for_change(
     if not folder.is_dir():
         raise ChangeError(f"{folder}: no such folder; give the folder of an export")
     target = folder if output is None else free_place(local_folder(output), folder)
-    work = work_of(target, None)
+    work = work_beside(target)
     with _clear_errors(target), only_one(work):
         settle(target, work, on_event=on_event)
         if target != folder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hfbucket import __version__
@@ -28,7 +29,7 @@ __all__ = ["grown_manifest"]
 
 def grown_manifest(
     old: Manifest,
-    inputs: Inputs,
+    inputs: Inputs[Path],
     plan: Plan,
     receipts: Sequence[Receipt],
     ledger: LedgerChange,
@@ -48,7 +49,7 @@ def grown_manifest(
     )
 
 
-def _captions(old: Manifest, inputs: Inputs, totals: Totals) -> tuple[Captions, tuple[Mapping[str, Any], ...]]:
+def _captions(old: Manifest, inputs: Inputs[Path], totals: Totals) -> tuple[Captions, tuple[Mapping[str, Any], ...]]:
     """Return the caption variants and their sources: those there are now, and those only older samples have."""
     choice = choice_for(inputs.index, inputs.config)
     now = caption_sources(choice, inputs.index.captions.sources if inputs.index.captions is not None else ())
@@ -66,7 +67,7 @@ def _captions(old: Manifest, inputs: Inputs, totals: Totals) -> tuple[Captions, 
     return captions, said
 
 
-def _sources(old: Manifest, inputs: Inputs, ledger: LedgerChange) -> tuple[SourceEntry, ...]:
+def _sources(old: Manifest, inputs: Inputs[Path], ledger: LedgerChange) -> tuple[SourceEntry, ...]:
     """Return the sources: those given again as they are now, others as they were; images seen are those ever seen."""
     entries = {source.name: source for source in old.sources}
     starts = inputs.index.starts.tolist()
@@ -92,7 +93,7 @@ def _buckets(old: Manifest, receipts: Sequence[Receipt]) -> dict[str, BucketEntr
 
 
 def _statistics(
-    old: Manifest, inputs: Inputs, plan: Plan, receipts: Sequence[Receipt], ledger: LedgerChange
+    old: Manifest, inputs: Inputs[Path], plan: Plan, receipts: Sequence[Receipt], ledger: LedgerChange
 ) -> dict[str, Any]:
     """Return the statistics with what the new shards add to counts that samples do not tell."""
     statistics = dict(old.statistics)
@@ -108,7 +109,7 @@ def _statistics(
     return statistics
 
 
-def _summary(old: Manifest, inputs: Inputs, ledger: LedgerChange) -> dict[str, int]:
+def _summary(old: Manifest, inputs: Inputs[Path], ledger: LedgerChange) -> dict[str, int]:
     counts = {name: old.summary[name] + ledger.coming[name] - ledger.going[name] for name in OUTCOMES}
     ignored = sum(inputs.index.facts(number).ignored_members for number in range(len(inputs.index.sources)))
     return {

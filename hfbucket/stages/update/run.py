@@ -7,10 +7,10 @@ changes as by any other change.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -27,14 +27,15 @@ from hfbucket.core.plan.model import Plan
 from hfbucket.core.plan.rows import Rows
 from hfbucket.core.plan.standing import Standing
 from hfbucket.errors import BuildError, ConfigError, SourceError
-from hfbucket.io.atomic import remove_temporaries
 from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
 from hfbucket.io.moves import link_or_copy
+from hfbucket.io.places import remove_temporaries, remove_tree
 from hfbucket.io.receipts import Receipt
+from hfbucket.io.store import is_local, local_path
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.card import update_card
-from hfbucket.stages.change.apply import OpenExport, open_export_for_change
+from hfbucket.stages.change.apply import OpenExport, local_folder, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change
 from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.rounds import disk_told
@@ -42,10 +43,10 @@ from hfbucket.stages.update.known import held, listed, meta_keys, named, read_kn
 from hfbucket.stages.update.manifest import grown_manifest
 from hfbucket.stages.update.tables import LedgerChange, grown_samples
 from hfbucket.stages.write.inputs import Inputs, read_inputs
-from hfbucket.stages.write.pending import announce, check_plan, check_written, receipt_of, write_pending
+from hfbucket.stages.write.pending import announce, check_plan, check_written, receipts_of, write_pending
 from hfbucket.stages.write.places import UPDATE
 from hfbucket.stages.write.tasks import make_job, write_tasks
-from hfbucket.stages.write.work import only_one
+from hfbucket.stages.write.work import Work, only_one, work_beside
 
 __all__ = ["update"]
 
@@ -75,10 +76,13 @@ def update(
         raise ConfigError("update adds to what is there, overwrite starts anew; give one of them")
     if config.expect_plan is not None:
         raise ConfigError("expect_plan is of all that the sources hold, an update only adds what is new; leave it away")
-    inputs = read_inputs(sources, output, config, on_event=on_event)
+    if not is_local(os.fspath(output)):
+        local_folder(output)  # which says what to do
+    export = Path(local_path(os.fspath(output)))
+    inputs = read_inputs(sources, export, _work(export, config), config, on_event=on_event)
     templates = inputs.templates if config.template else None
     with ExitStack() as stack:
-        opened = stack.enter_context(open_export_for_change(inputs.export, command=_COMMAND, on_event=on_event))
+        opened = stack.enter_context(open_export_for_change(export, command=_COMMAND, on_event=on_event))
         if inputs.work.folder != opened.work.folder:
             stack.enter_context(only_one(inputs.work))
         check_templates(opened, templates)
@@ -86,14 +90,26 @@ def update(
         if manifest is not None:
             on_event(Notice(level="info", text=f"{inputs.export}: {manifest.history[-1].what}"))
         for folder in (inputs.work.update, inputs.work.spool, inputs.work.copies):
-            if folder.exists():
-                shutil.rmtree(folder)
+            remove_tree(folder)
     if manifest is None:
         on_event(Notice(level="info", text=f"nothing is new for {inputs.export}; nothing was written"))
         manifest = opened.manifest
         if changed_words(manifest, with_words(manifest, inputs.words)):
             manifest, _ = update_card(opened.folder, inputs.words, templates)
     return manifest
+
+
+def _work(export: Path, config: Config) -> Work[Path]:
+    """Return the work folder of an update: on this machine, as the export is.
+
+    Raises:
+        ConfigError: another one is asked for.
+    """
+    if config.work_dir is None:
+        return work_beside(export)
+    if not is_local(config.work_dir):
+        raise ConfigError(f"an update works on this machine, got work_dir {config.work_dir}; name a folder here")
+    return Work(folder=Path(local_path(config.work_dir)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +121,7 @@ class _Planned:
     plan: Plan
 
 
-def _grown(opened: OpenExport, inputs: Inputs, on_event: OnEvent) -> Manifest | None:
+def _grown(opened: OpenExport, inputs: Inputs[Path], on_event: OnEvent) -> Manifest | None:
     """Add what is new and return the manifest; None where nothing is."""
     planned = _plan(opened, inputs, on_event)
     _tell(opened, inputs, planned, on_event)
@@ -137,7 +153,7 @@ def _grown(opened: OpenExport, inputs: Inputs, on_event: OnEvent) -> Manifest | 
     )
 
 
-def _plan(opened: OpenExport, inputs: Inputs, on_event: OnEvent) -> _Planned:
+def _plan(opened: OpenExport, inputs: Inputs[Path], on_event: OnEvent) -> _Planned:
     known = read_known(opened.folder, opened.manifest)
     config = inputs.config
     buckets = scaled_buckets(config.base, read_protos(config), config.divisible)
@@ -178,7 +194,7 @@ def _check_sources(manifest: Manifest, index: Index, growth: Growth, on_event: O
             on_event(Notice(level="warning", text=f"{text}, and are taken for the same"))
 
 
-def _tell(opened: OpenExport, inputs: Inputs, planned: _Planned, on_event: OnEvent) -> None:
+def _tell(opened: OpenExport, inputs: Inputs[Path], planned: _Planned, on_event: OnEvent) -> None:
     """Name what is gone from the sources, or changed there, and what else a user should know."""
     growth = planned.growth
     if len(growth.gone):
@@ -205,14 +221,14 @@ def _warn(count: int, what: str, names: Sequence[str], on_event: OnEvent) -> Non
     on_event(Notice(level="warning", text=f"{what}, kept in the export as it is: {count:,} ({shown})"))
 
 
-def _write(opened: OpenExport, inputs: Inputs, plan: Plan, on_event: OnEvent) -> list[Receipt]:
+def _write(opened: OpenExport, inputs: Inputs[Path], plan: Plan, on_event: OnEvent) -> list[Receipt]:
     """Write the new shards aside, as far as they are not there; return their receipts."""
     aside = inputs.work.update
     aside.mkdir(parents=True, exist_ok=True)
     job = make_job(inputs.index, inputs.config, choice_for(inputs.index, inputs.config), aside, inputs.work)
     keys = meta_keys(opened.folder, opened.manifest)
     tasks = write_tasks(inputs.index, plan, replace(job, meta_keys=keys), inputs.settings)
-    pending = [task for task in tasks if receipt_of(task) is None]
+    pending = [task for task, receipt in zip(tasks, receipts_of(tasks), strict=True) if receipt is None]
     if pending:
         if lost := sorted({*job.meta_keys} - {*keys}):
             text = f"metadata that the export has not got is left out of new samples, too: {', '.join(lost)}"
@@ -220,7 +236,7 @@ def _write(opened: OpenExport, inputs: Inputs, plan: Plan, on_event: OnEvent) ->
         announce(plan, tasks, pending, on_event)
         write_pending(inputs.index, plan, tasks, pending, on_event)
         remove_temporaries(*aside.glob("buckets/*/"), *inputs.work.receipts.glob("*/"))  # of workers that died
-    receipts = [receipt for task in tasks if (receipt := receipt_of(task)) is not None]
+    receipts = [receipt for receipt in receipts_of(tasks) if receipt is not None]
     check_written(receipts, tasks, inputs.index, plan, inputs.config)
     return receipts
 

@@ -19,12 +19,12 @@ from hfbucket.core.card.pictures import (
 )
 from hfbucket.core.card.previews import Preview
 from hfbucket.core.manifest.model import Asset, Manifest
-from hfbucket.io.atomic import write_bytes
 from hfbucket.io.images.chart import draw_chart
 from hfbucket.io.images.contact_sheet import draw_sheet
+from hfbucket.io.places import Place, write_bytes
 
 
-def write_assets(export: Path, manifest: Manifest, previews: Mapping[str, Sequence[Preview]]) -> tuple[Asset, ...]:
+def write_assets(export: Place, manifest: Manifest, previews: Mapping[str, Sequence[Preview]]) -> tuple[Asset, ...]:
     """Write the chart, and a contact sheet for every base that has images to show; return what was written.
 
     Args:
@@ -32,9 +32,10 @@ def write_assets(export: Path, manifest: Manifest, previews: Mapping[str, Sequen
     """
     written = []
     for file, data in _pictures(manifest, previews):
-        path = export / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, data)
+        place = export / file
+        if isinstance(place, Path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(place, data)
         written.append(Asset(file=file, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))
     return tuple(written)
 

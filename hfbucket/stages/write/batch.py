@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.core.keys import MEMBERS
 from hfbucket.core.sample import (
@@ -20,6 +19,7 @@ from hfbucket.core.sample import (
     metadata_texts,
     planned_samples,
 )
+from hfbucket.io.tables import batches_in_group
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.stages.write.task import ShardTask
 
@@ -78,6 +78,5 @@ class Batch:
 
 def batches_of(task: ShardTask) -> Iterator[Batch]:
     """Yield all samples of a task, in order."""
-    with pq.ParquetFile(task.table) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[task.row_group]):
-            yield Batch(task, pa.Table.from_batches([batch]))
+    for batch in batches_in_group(task.table, task.row_group, rows_at_once=_ROWS_AT_ONCE):
+        yield Batch(task, pa.Table.from_batches([batch]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,19 +15,20 @@ from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.plan.model import Plan
 from hfbucket.errors import BuildError
-from hfbucket.io.atomic import remove_temporaries, write_bytes
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.places import Place, matching, place_of, remove_temporaries, remove_tree, size_bytes, write_bytes
 from hfbucket.io.receipts import receipt_file
+from hfbucket.stages.caches import cache_folder
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.plan import make_plan
 from hfbucket.stages.rounds import disk_told
 from hfbucket.stages.write.finish import Built, finish
 from hfbucket.stages.write.inputs import Inputs, read_inputs
-from hfbucket.stages.write.pending import announce, check_plan, check_written, receipt_of, write_pending
+from hfbucket.stages.write.pending import announce, check_plan, check_written, receipts_of, write_pending
 from hfbucket.stages.write.places import check_laid_out_at_once, check_settings, clear, retire, written_folders
 from hfbucket.stages.write.task import Job, ShardTask
 from hfbucket.stages.write.tasks import make_job, write_tasks
-from hfbucket.stages.write.work import Work, only_one
+from hfbucket.stages.write.work import Work, only_one, work_of
 
 
 @disk_told(BuildError)
@@ -43,7 +43,7 @@ def build(
 
     Args:
         sources: `PATH` or `name=PATH`, in order; one alone may be given as text.
-        output: folder of the export, on this machine.
+        output: folder of the export, on this machine or at any fsspec URL.
         config: the settings; without it the defaults.
 
     Raises:
@@ -55,33 +55,35 @@ def build(
     """
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
     config = config or Config()
-    inputs = read_inputs(sources, output, config, on_event=on_event)
-    export, work, config = inputs.export, inputs.work, inputs.config
+    export = place_of(output)
+    work = work_of(export, config.work_dir)
+    inputs = read_inputs(sources, export, work, config, on_event=on_event)
+    config = inputs.config
     check_laid_out_at_once(export, overwrite=config.overwrite)
     plan = make_plan(inputs.index, config, on_event=on_event, copies=work.copies)
     check_plan(inputs.index, plan, config)
-    with only_one(work):
+    with only_one(work, cache_folder(config) / "locks"):
         if check_settings(export, work, inputs.settings, overwrite=config.overwrite):
             clear(export, work)
-        export.mkdir(parents=True, exist_ok=True)
+        if isinstance(export, Path):
+            export.mkdir(parents=True, exist_ok=True)
         remove_temporaries(*written_folders(export, work))
         write_bytes(work.settings, canonical_json(inputs.settings).encode("utf-8"))
         job = make_job(inputs.index, config, choice_for(inputs.index, config), export, work)
         manifest = _build(inputs, plan, job, on_event)
         for folder in (work.spool, work.copies):
-            if folder.exists():
-                shutil.rmtree(folder)
+            remove_tree(folder)
         return manifest
 
 
-def _build(inputs: Inputs, plan: Plan, job: Job, on_event: OnEvent) -> Manifest:
+def _build(inputs: Inputs[Place], plan: Plan, job: Job, on_event: OnEvent) -> Manifest:
     export, work, index, settings = inputs.export, inputs.work, inputs.index, inputs.settings
     tasks = write_tasks(index, plan, job, settings)
     # Words that a card was given since stay, unless this call gives others.
     card = {"words": asdict(inputs.words), "templates": inputs.templates}
     key = sha256_of({"plan": plan.plan_id, "tasks": [[t.file, t.task_sha256] for t in tasks], **card})
     _forget_changed(export, work)
-    pending = [task for task in tasks if receipt_of(task) is None]
+    pending = [task for task, receipt in zip(tasks, receipts_of(tasks), strict=True) if receipt is None]
     if not pending and (done := _finished(export, work, key)) is not None:
         on_event(Notice(level="info", text=f"{export} is complete already; nothing was written"))
         return done
@@ -90,7 +92,7 @@ def _build(inputs: Inputs, plan: Plan, job: Job, on_event: OnEvent) -> Manifest:
     if pending:
         write_pending(index, plan, tasks, pending, on_event)
         remove_temporaries(*written_folders(export, work))  # of workers that died
-    receipts = [receipt for task in tasks if (receipt := receipt_of(task)) is not None]
+    receipts = [receipt for receipt in receipts_of(tasks) if receipt is not None]
     check_written(receipts, tasks, index, plan, job.config)
     _forget_others(work, tasks)
     built = Built(index=index, plan=plan, job=job, settings=settings, receipts=receipts)
@@ -100,33 +102,33 @@ def _build(inputs: Inputs, plan: Plan, job: Job, on_event: OnEvent) -> Manifest:
     return manifest
 
 
-def _forget_changed(export: Path, work: Work) -> None:
+def _forget_changed(export: Place, work: Work[Place]) -> None:
     """Delete the receipts of an export that is not any more what they were written for.
 
     A change of the export knows the work folder beside it, and drops what no longer holds there; this is for others.
     """
     if not work.finished.exists() or not (export / MANIFEST).exists():
         return
-    if json.loads(work.finished.read_bytes())["content_sha256"] != read_manifest(export).content_sha256:
-        shutil.rmtree(work.receipts, ignore_errors=True)
+    if json.loads(work.finished.read_bytes())["content_sha256"] != read_manifest(str(export)).content_sha256:
+        remove_tree(work.receipts)
         work.finished.unlink()
 
 
-def _forget_others(work: Work, tasks: Sequence[ShardTask]) -> None:
+def _forget_others(work: Work[Place], tasks: Sequence[ShardTask]) -> None:
     """Delete receipts of shards that the plan has no more; finishing deletes the shards themselves."""
     known = {receipt_file(work.receipts, task.file) for task in tasks}
-    for path in sorted(work.receipts.glob("*/*.parquet")):
+    for path in matching(work.receipts, "*/*.parquet"):
         if path not in known:
             path.unlink()
 
 
-def _finished(export: Path, work: Work, key: str) -> Manifest | None:
+def _finished(export: Place, work: Work[Place], key: str) -> Manifest | None:
     """Return the manifest of an export that is already what this build would write."""
     if not work.finished.exists() or not all((export / name).exists() for name in (MANIFEST, CARD, CROISSANT)):
         return None
     stated = json.loads(work.finished.read_bytes())
-    manifest = read_manifest(export)
+    manifest = read_manifest(str(export))
     tables = ((export / file.file, file.bytes) for file in manifest.small_files)
-    whole = all(path.exists() and path.stat().st_size == size_bytes for path, size_bytes in tables)
+    whole = all(path.exists() and size_bytes(path) == expected for path, expected in tables)
     same = stated == {"key": key, "content_sha256": manifest.content_sha256}
-    return manifest if same and whole and any((export / "ledger").glob("part-*.parquet")) else None
+    return manifest if same and whole and bool(matching(export, "ledger/part-*.parquet")) else None

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,12 +33,12 @@ from hfbucket.core.plan.caption_facts import caption_sources, captions_entry
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.units import SourceSpec
 from hfbucket.errors import BuildError
-from hfbucket.io.atomic import write_bytes
 from hfbucket.io.cards import render_card
 from hfbucket.io.clock import created
 from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import write_manifest
+from hfbucket.io.places import Place, write_bytes
 from hfbucket.io.receipts import Receipt
 from hfbucket.io.store import is_local
 from hfbucket.stages.captions import choice_for
@@ -72,7 +71,7 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
     Raises:
         BuildError: the outcomes do not add up to the images seen, or nothing is left to export.
     """
-    export, work = Path(built.job.export), built.job.work
+    export, work = built.job.export, built.job.work
     summary = _summary(built)
     samples, totals = write_samples(export, built.receipts, work.receipts, on_event=on_event)
     rejected = [entry for receipt in built.receipts for entry in receipt.rejected]
@@ -219,7 +218,7 @@ def _public_place(spec: SourceSpec) -> tuple[str | None, str | None, str | None]
     return None, None, f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _with_words(manifest: Manifest, words: Words, export: Path, previous: Manifest | None) -> Manifest:
+def _with_words(manifest: Manifest, words: Words, export: Place, previous: Manifest | None) -> Manifest:
     """Return the manifest with words, times and history; those of the export it replaces go on."""
     if previous is not None:
         kept = ("title", "description", "license", "language", "tags", "citation", "sections", "history")

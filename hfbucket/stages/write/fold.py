@@ -22,6 +22,7 @@ from hfbucket.core.manifest.model import SampleTable
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.model import Plan
 from hfbucket.io.index_files import Index
+from hfbucket.io.places import Place, in_order, made_here
 from hfbucket.io.receipts import Receipt, Rejected, read_samples
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import LEDGER, SAMPLES
@@ -61,7 +62,7 @@ def _counted(column: pa.ChunkedArray) -> dict[str, int]:
 
 
 def write_samples(
-    export: Path, receipts: Sequence[Receipt], folder: Path, *, on_event: OnEvent
+    export: Place, receipts: Sequence[Receipt], folder: Place, *, on_event: OnEvent
 ) -> tuple[tuple[SampleTable, ...], Totals]:
     """Write the sample tables, sorted by shard and offset; return their entries and what the samples add up to.
 
@@ -73,8 +74,9 @@ def write_samples(
 
     def tables() -> Iterator[pa.Table]:
         done = 0
-        for receipt in sorted(receipts, key=lambda receipt: receipt.file.encode("utf-8")):
-            samples = read_samples(folder, receipt.file)
+        ordered = sorted(receipts, key=lambda receipt: receipt.file.encode("utf-8"))
+        read = in_order(lambda receipt: read_samples(folder, receipt.file), ordered, at=folder)
+        for receipt, samples in zip(ordered, read, strict=True):
             totals.add(samples)
             done += receipt.count
             on_event(Progress(stage="finish", done=done, total=total, unit="images"))
@@ -84,7 +86,7 @@ def write_samples(
 
 
 def write_ledger(
-    export: Path, index: Index, plan: Plan, rejected: Iterable[Rejected], dedupe: str
+    export: Place, index: Index, plan: Plan, rejected: Iterable[Rejected], dedupe: str
 ) -> tuple[SampleTable, ...]:
     """Write the ledger: every input in source order with its outcome; return its files.
 
@@ -132,18 +134,19 @@ def _size_details(piece: pa.Table, codes: npt.NDArray[np.uint8]) -> pa.ChunkedAr
     return pc.if_else(by_size, sizes, piece["detail"])
 
 
-def write_parts(export: Path, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[SampleTable, ...]:
+def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[SampleTable, ...]:
     """Write tables as `<name>/part-00000.parquet` and so on, in row groups and parts of fixed numbers of rows."""
     groups = _regrouped(tables, schema)
     written: list[SampleTable] = []
     for first in groups:
         file = part_file(name, len(written))
         rows = 0
-        with table_writer(export / file, schema) as writer:
-            for group in chain((first,), islice(groups, _GROUPS_PER_PART - 1)):
-                writer.write_table(group, row_group_size=max(1, group.num_rows))
-                rows += group.num_rows
-        size_bytes, sha256 = _file_hash(export / file)
+        with made_here(export / file) as here:
+            with table_writer(here, schema) as writer:
+                for group in chain((first,), islice(groups, _GROUPS_PER_PART - 1)):
+                    writer.write_table(group, row_group_size=max(1, group.num_rows))
+                    rows += group.num_rows
+            size_bytes, sha256 = _file_hash(here)
         written.append(SampleTable(file=file, rows=rows, bytes=size_bytes, sha256=sha256))
     return tuple(written)
 

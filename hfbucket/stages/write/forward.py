@@ -16,12 +16,12 @@ from hfbucket.io.atomic import remove_temporaries, replacing, sync_folder
 from hfbucket.io.journal import Journal, read_journal
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.receipts import receipt_file
-from hfbucket.stages.write.work import Work, only_one, work_of
+from hfbucket.stages.write.work import Work, only_one, work_beside
 
 __all__ = ["new_files", "remove_folder", "roll_forward", "settle", "settle_first"]
 
 
-def new_files(work: Work) -> Path:
+def new_files(work: Work[Path]) -> Path:
     """Return where a change writes new files, under the names they will have below the export."""
     return work.change / "export"
 
@@ -33,13 +33,13 @@ def settle_first(export: Path, *, on_event: OnEvent = ignore) -> None:
         BuildError: a build or a change is at work.
     """
     folder = Path(os.path.realpath(export))
-    work = work_of(folder, None)
+    work = work_beside(folder)
     if work.journal.exists():
         with only_one(work):
             settle(folder, work, on_event=on_event)
 
 
-def settle(export: Path, work: Work, *, on_event: OnEvent = ignore) -> None:
+def settle(export: Path, work: Work[Path], *, on_event: OnEvent = ignore) -> None:
     """Bring an interrupted change of an export to its end, or forget it if it did not count yet.
 
     Call it while `work` is held.
@@ -59,7 +59,7 @@ def settle(export: Path, work: Work, *, on_event: OnEvent = ignore) -> None:
     roll_forward(export, work, journal)
 
 
-def _check_there(export: Path, work: Work, journal: Journal) -> None:
+def _check_there(export: Path, work: Work[Path], journal: Journal) -> None:
     """Check that every file of the new export stands where it belongs, or waits to be put there."""
     new = new_files(work)
     place = new if (new / MANIFEST).exists() else export
@@ -78,7 +78,7 @@ def _size(*places: Path) -> int:
     return next((place.stat().st_size for place in places if place.exists()), -1)
 
 
-def roll_forward(export: Path, work: Work, journal: Journal) -> None:
+def roll_forward(export: Path, work: Work[Path], journal: Journal) -> None:
     """Do what a journal says: files take their places, others go, the manifest is last. Each step may be done already.
 
     Receipts of shards that change or go are dropped first, so that no build takes the new ones for what it wrote.

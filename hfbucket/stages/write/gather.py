@@ -21,6 +21,7 @@ import pyarrow as pa
 from hfbucket.core.chunks import chunks
 from hfbucket.core.plan.model import Plan
 from hfbucket.io.index_files import Index
+from hfbucket.io.places import Place
 
 Int64s = npt.NDArray[np.int64]
 
@@ -40,18 +41,19 @@ class Batch:
     table: pa.Table
 
 
-def in_member_order(index: Index, plan: Plan, columns: Sequence[str], most: int, folder: Path) -> Iterator[Batch]:
+def in_member_order(index: Index, plan: Plan, columns: Sequence[str], most: int, folder: Place) -> Iterator[Batch]:
     """Yield the rows of all shards, whole shards, about `most` rows at a time.
 
     Args:
-        folder: where the temporary file is made; it has no name there and is gone when this process is.
+        folder: where the temporary file is made, if it is on this machine; it has no name there and is gone when this
+            process is.
     """
     batches = list(_batches(plan, most))
     if len(batches) == 1:
         members = plan.members.astype(np.int64)
         yield Batch(shards=batches[0], members=members, table=index.take(members, columns))
     elif batches:
-        with TemporaryFile(dir=folder) as file:
+        with TemporaryFile(dir=folder if isinstance(folder, Path) else None) as file:
             dealt = _Dealt(file, plan.shards.start[[*(batch.start for batch in batches), len(plan.shards.bucket)]])
             place = _places(plan)
             for start, piece in _pieces(index, columns, most):

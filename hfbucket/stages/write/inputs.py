@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Generic
 
 from hfbucket.config import Config
 from hfbucket.core.card.words import Words
@@ -16,7 +15,9 @@ from hfbucket.errors import ConfigError
 from hfbucket.io.cards import read_templates, read_words
 from hfbucket.io.clock import created
 from hfbucket.io.index_files import Index
-from hfbucket.io.store import is_local, local_path
+from hfbucket.io.places import Place, Remote, place_of
+from hfbucket.io.store import is_local
+from hfbucket.stages.caches import with_shared_cache
 from hfbucket.stages.captions import with_captions, with_priority
 from hfbucket.stages.filters import check_filters
 from hfbucket.stages.index import index_of
@@ -24,17 +25,20 @@ from hfbucket.stages.plan import read_protos
 from hfbucket.stages.survey import survey
 from hfbucket.stages.write.forward import settle_first
 from hfbucket.stages.write.places import check_apart, check_settings
-from hfbucket.stages.write.work import Work, work_of
+from hfbucket.stages.write.work import P, Work
 
 __all__ = ["Inputs", "read_inputs"]
 
+_READ_ONLY: Final = frozenset({"hf", "http", "https", "zip", "tar", "github", "git", "data"})
+"""Protocols of what nothing is written to, or only as a whole."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Inputs:
+class Inputs(Generic[P]):
     """What is to be built, from what, and where."""
 
-    export: Path
-    work: Work
+    export: Place
+    work: Work[P]
     config: Config
     #: The resolved content settings.
     settings: Mapping[str, Any]
@@ -44,7 +48,9 @@ class Inputs:
     index: Index
 
 
-def read_inputs(sources: Sequence[str], output: str | os.PathLike[str], config: Config, *, on_event: OnEvent) -> Inputs:
+def read_inputs(
+    sources: Sequence[str], export: Place, work: Work[P], config: Config, *, on_event: OnEvent
+) -> Inputs[P]:
     """Return what is to be built, after bringing an interrupted change of the export to its end and scanning.
 
     Raises:
@@ -52,12 +58,12 @@ def read_inputs(sources: Sequence[str], output: str | os.PathLike[str], config: 
         SourceError: a source is empty, contradicts itself, or lies inside the output or around it.
         PlanMismatchError: an export with other settings is there.
     """
-    _check_config(output, config)
-    export = Path(local_path(os.fspath(output)))
-    work = work_of(export, config.work_dir)
+    _check_config(export, config)
+    config = with_shared_cache(config, work.folder)
     words, templates = read_words(config), read_templates(config)
     check_filters(config)
-    settle_first(export, on_event=on_event)
+    if isinstance(export, Path):
+        settle_first(export, on_event=on_event)
     found = survey(sources, config, on_event=on_event, check=lambda specs: check_apart(specs, export, work))
     config = with_priority(found.config)
     settings = content_settings(config, read_protos(config))
@@ -74,13 +80,22 @@ def read_inputs(sources: Sequence[str], output: str | os.PathLike[str], config: 
     )
 
 
-def _check_config(output: str | os.PathLike[str], config: Config) -> None:
-    if not is_local(os.fspath(output)):
-        raise ConfigError(
-            f"an export is built in a folder on this machine, got {os.fspath(output)}; build, then push it"
-        )
+def _check_config(export: Place, config: Config) -> None:
+    for place in (export, config.work_dir and place_of(config.work_dir)):
+        if isinstance(place, Remote):
+            _check_store(place)
+    if isinstance(export, Path) and config.work_dir and not is_local(config.work_dir):
+        raise ConfigError(f"the work folder of an export on this machine is here, too, got work_dir {config.work_dir}")
     created()  # a wrong SOURCE_DATE_EPOCH is told now, not when all is written
     if config.sample_units is not None:
         raise ConfigError("sample_units is for plans: a build reads every unit; leave it away")
     if config.format == "bucketed_shards_v1" and len(config.base) > 1:
         raise ConfigError(f"format bucketed_shards_v1 has one base, got {', '.join(map(str, config.base))}")
+
+
+def _check_store(place: Remote) -> None:
+    """Refuse a store that takes no files one by one, and the top of one: the work folder stands beside an export."""
+    if place.protocol in _READ_ONLY:
+        raise ConfigError(f"an export cannot be built at {place}; build it in a folder or at a store, then push it")
+    if "/" not in place.url.partition("://")[2]:
+        raise ConfigError(f"an export is a folder in a store, got {place}; give one, such as {place}/export")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,6 +16,7 @@ from hfbucket.core.outcomes import CODE, OUTCOMES, UNDECODABLE
 from hfbucket.core.plan.model import Plan
 from hfbucket.errors import BuildError, PlanMismatchError, TooManyFailuresError
 from hfbucket.io.index_files import Index
+from hfbucket.io.places import below, free_bytes, in_order, present, sizes
 from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.rounds import run_rounds
@@ -25,17 +24,17 @@ from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.spool import needs_spool, spool_units
 from hfbucket.stages.write.task import ShardTask
 
-__all__ = ["announce", "check_plan", "check_written", "receipt_of", "write_pending"]
+__all__ = ["announce", "check_plan", "check_written", "receipts_of", "write_pending"]
 
 _SHOWN: Final = 3
 
 
 def announce(plan: Plan, tasks: Sequence[ShardTask], pending: Sequence[ShardTask], on_event: OnEvent) -> None:
     """Tell how much is to be written."""
-    images, size_bytes = (sum(getattr(task, name) for task in pending) for name in ("samples", "planned_bytes"))
+    images, planned = (sum(getattr(task, name) for task in pending) for name in ("samples", "planned_bytes"))
     done = f", {len(tasks) - len(pending):,} are there already" if len(pending) < len(tasks) else ""
     text = f"plan {plan.plan_id}: {len(pending):,} of {len(tasks):,} shards to write{done}"
-    on_event(Notice(level="info", text=f"{text}; {images:,} images, about {size(size_bytes)}"))
+    on_event(Notice(level="info", text=f"{text}; {images:,} images, about {size(planned)}"))
 
 
 def check_plan(index: Index, plan: Plan, config: Config) -> None:
@@ -77,11 +76,11 @@ def write_pending(
         numbers = {task.number for task in pending}
         rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
         spool_units(index, np.concatenate(rows), job.work, job.config, on_event=on_event)
-    needed, free = sum(task.planned_bytes for task in pending), shutil.disk_usage(job.export).free
-    if needed > free:
+    needed, free = sum(task.planned_bytes for task in pending), free_bytes(job.export)
+    if free is not None and needed > free:
         text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"
         on_event(Notice(level="warning", text=text))
-    workers = workers_for(job.config, (indexed.unit.url for indexed in index.units), limited=True)
+    workers = workers_for(job.config, [*(indexed.unit.url for indexed in index.units), str(job.export)], limited=True)
     # Tasks of sources in memory run in this very process, which no image may end, unless that was asked for.
     care = Care.CHILD if workers.are_none and job.config.workers != 0 else Care.NONE
     # The longest first: no core waits for it at the end.
@@ -101,14 +100,21 @@ def write_pending(
     )
 
 
-def receipt_of(task: ShardTask) -> Receipt | None:
-    """Return the receipt of a task that is done: it is of this very task, and the shard is there at its size."""
-    receipt = read_receipt(receipt_file(task.job.work.receipts, task.file))
-    if receipt is None or receipt.task_sha256 != task.task_sha256:
-        return None
-    path = Path(task.job.export, task.file)
-    size_bytes = path.stat().st_size if path.exists() else 0
-    return receipt if size_bytes == receipt.size_bytes else None
+def receipts_of(tasks: Sequence[ShardTask]) -> list[Receipt | None]:
+    """Return the receipts of the tasks that are done: of these very tasks, with their shards there at their sizes."""
+    if not tasks:
+        return []
+    job = tasks[0].job
+    is_there, size_of = present(job.work.receipts), sizes(job.export)
+
+    def receipt_of(task: ShardTask) -> Receipt | None:
+        place = receipt_file(job.work.receipts, task.file)
+        receipt = read_receipt(place) if is_there(below(place, job.work.receipts)) else None
+        if receipt is None or receipt.task_sha256 != task.task_sha256:
+            return None
+        return receipt if size_of(task.file) == receipt.size_bytes else None
+
+    return list(in_order(receipt_of, tasks, at=job.work.receipts))
 
 
 def check_written(

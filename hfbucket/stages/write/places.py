@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from hfbucket.core.manifest.settings import settings_of
 from hfbucket.core.settings import differences
 from hfbucket.core.units import SourceSpec
 from hfbucket.errors import BuildError, ConfigError, PlanMismatchError, SourceError
-from hfbucket.io.atomic import write_bytes
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.io.store import is_local, local_path, split_glob
+from hfbucket.io.places import Place, Remote, below, matching, place_of, remove_tree, write_bytes
+from hfbucket.io.store import split_glob
 from hfbucket.stages.write.work import Work
 
 UPDATE = "update"
@@ -27,29 +26,39 @@ UPDATE = "update"
 _FOLDERS = ("buckets", "samples", "ledger", "assets")
 
 
-def check_apart(sources: Sequence[SourceSpec], export: Path, work: Work) -> None:
+def check_apart(sources: Sequence[SourceSpec], export: Place, work: Work[Place]) -> None:
     """Refuse an output inside a source, or a source inside the output: it would read what it writes.
 
     Raises:
         ConfigError: the work folder lies in the output: what is published would hold it.
         SourceError: names both.
     """
-    if work.folder.is_relative_to(export):
+    if _is_below(work.folder, export):
         raise ConfigError(f"work_dir must lie outside the output {export}, got {work.folder}")
     for source in sources:
-        if not is_local(source.url):
-            continue
         root, pattern = split_glob(source.url)
-        place = Path(os.path.realpath(local_path(root)))
-        for output in (Path(os.path.realpath(export)), Path(os.path.realpath(work.folder))):
+        place = _real(place_of(root))
+        for output in map(_real, (export, work.folder)):
             deep = pattern is None or "**" in pattern
-            if (deep and output.is_relative_to(place)) or place.is_relative_to(output):
+            if (deep and _is_below(output, place)) or _is_below(place, output):
                 raise SourceError(
                     f"the output {output} and the source {source.url} lie inside one another; choose another output"
                 )
 
 
-def check_settings(export: Path, work: Work, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
+def _real(place: Place) -> Place:
+    """Return where a place is, after all links."""
+    return Path(os.path.realpath(place)) if isinstance(place, Path) else place
+
+
+def _is_below(place: Place, folder: Place) -> bool:
+    """Return whether a place is a folder, or lies in it."""
+    if isinstance(place, Path):
+        return isinstance(folder, Path) and place.is_relative_to(folder)
+    return isinstance(folder, Remote) and place.is_relative_to(folder)
+
+
+def check_settings(export: Place, work: Work[Place], settings: Mapping[str, Any], *, overwrite: bool) -> bool:
     """Return whether what is there was made with other settings and is to be replaced.
 
     Raises:
@@ -66,7 +75,7 @@ def check_settings(export: Path, work: Work, settings: Mapping[str, Any], *, ove
     return bool(changes)
 
 
-def check_laid_out_at_once(export: Path, *, overwrite: bool) -> None:
+def check_laid_out_at_once(export: Place, *, overwrite: bool) -> None:
     """Refuse to build anew what came about in several steps: it would come out another, with what was removed.
 
     Raises:
@@ -74,7 +83,7 @@ def check_laid_out_at_once(export: Path, *, overwrite: bool) -> None:
     """
     if overwrite or not (export / MANIFEST).exists():
         return
-    manifest = read_manifest(export)
+    manifest = read_manifest(str(export))
     steps = []
     if count := sum(entry.what.startswith(UPDATE) for entry in manifest.history):
         steps.append(f"has grown by {count} update{'s' if count > 1 else ''}")
@@ -87,14 +96,14 @@ def check_laid_out_at_once(export: Path, *, overwrite: bool) -> None:
         )
 
 
-def _settings_there(export: Path, work: Work) -> Mapping[str, Any] | None:
+def _settings_there(export: Place, work: Work[Place]) -> Mapping[str, Any] | None:
     """Return the content settings of what is there, finished or not; None where nothing is."""
     if (export / MANIFEST).exists():
-        manifest = read_manifest(export)
+        manifest = read_manifest(str(export))
         if not is_ours(manifest) or manifest.part_of is not None:
             raise BuildError(f"{export} holds an export that was not built here; choose another output")
         return settings_of(manifest)
-    if not export.exists() or (export.is_dir() and not any(export.iterdir())):
+    if _is_empty(export):
         return None
     if not work.settings.exists():
         raise BuildError(f"{export} exists and is no export; choose another output, or an empty folder")
@@ -104,18 +113,23 @@ def _settings_there(export: Path, work: Work) -> Mapping[str, Any] | None:
     return known
 
 
-def clear(export: Path, work: Work) -> None:
+def _is_empty(folder: Place) -> bool:
+    if isinstance(folder, Path):
+        return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    return not folder.exists()
+
+
+def clear(export: Place, work: Work[Place]) -> None:
     """Delete an export and all that was done for it; the manifest first, the settings last, so a kill can go on."""
     (export / MANIFEST).unlink(missing_ok=True)
     for path in (work.finished, work.previous, export / CARD, export / CROISSANT):
         path.unlink(missing_ok=True)
     for folder in (work.receipts, work.spool, work.update, *(export / name for name in _FOLDERS)):
-        if folder.exists():
-            shutil.rmtree(folder)
+        remove_tree(folder)
     work.settings.unlink(missing_ok=True)
 
 
-def retire(export: Path, work: Work) -> None:
+def retire(export: Place, work: Work[Place]) -> None:
     """Take manifest and card away before the first change: a reader sees a whole export or none.
 
     The manifest is kept aside: its words and history go into the next one.
@@ -129,20 +143,24 @@ def retire(export: Path, work: Work) -> None:
         (export / name).unlink(missing_ok=True)
 
 
-def previous_manifest(work: Work) -> Manifest | None:
+def previous_manifest(work: Work[Place]) -> Manifest | None:
     """Return the manifest that `retire` kept."""
-    return read_manifest(work.previous) if work.previous.exists() else None
+    return read_manifest(str(work.previous)) if work.previous.exists() else None
 
 
-def written_folders(export: Path, work: Work) -> tuple[Path, ...]:
-    """Return every folder that a build writes into, as far as they exist."""
-    own = (export, *(export / name for name in _FOLDERS), work.folder, work.spool)
-    return (*own, *export.glob("buckets/*/"), *work.receipts.glob("*/"))
+def written_folders(export: Place, work: Work[Place]) -> tuple[Place, ...]:
+    """Return every folder that a build writes into, as far as they exist; elsewhere, those that have all of them."""
+    ours: tuple[Place, ...] = (export, work.folder)
+    if isinstance(export, Path):
+        ours += (*(export / name for name in _FOLDERS), *export.glob("buckets/*/"))
+    if isinstance(work.folder, Path):
+        ours += (work.spool, *work.receipts.glob("*/"))
+    return ours
 
 
-def unnamed_files(export: Path, named: set[str]) -> Iterator[Path]:
+def unnamed_files(export: Place, named: set[str]) -> Iterator[Place]:
     """Yield the shards, table parts and contact sheets of an export that are not `named` (below it, with `/`)."""
     for pattern in ("buckets/*/*.tar", "samples/part-*.parquet", "ledger/part-*.parquet", "assets/samples-*.jpg"):
-        for path in sorted(export.glob(pattern)):
-            if path.relative_to(export).as_posix() not in named:
+        for path in matching(export, pattern):
+            if below(path, export) not in named:
                 yield path

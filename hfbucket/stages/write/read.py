@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from hfbucket.errors import SourceError
 from hfbucket.io.local_file import read_unchanged
+from hfbucket.io.places import Place, present
 from hfbucket.io.store import RandomFile, info, is_local, join, local_path, read_bytes
 from hfbucket.stages.copied import copy_of
 from hfbucket.stages.write.spooled import Spooled, open_spooled
@@ -38,7 +39,7 @@ Row = dict[str, Any]
 
 
 @lru_cache(maxsize=2)
-def read_units(path: Path, units_sha256: str) -> tuple[UnitPlace, ...]:
+def read_units(path: Place, units_sha256: str) -> tuple[UnitPlace, ...]:
     """Return the units of a build's work folder: kind, name, url, size_bytes and version of each."""
     return tuple(json.loads(path.read_bytes()))
 
@@ -51,9 +52,10 @@ class SourceReader:
         work: folder of spooled and copied units.
     """
 
-    def __init__(self, units: tuple[UnitPlace, ...], work: Work) -> None:
+    def __init__(self, units: tuple[UnitPlace, ...], work: Work[Place]) -> None:
         self._units = units
         self._work = work
+        self._is_spooled, self._is_copied = present(work.spool), present(work.copies)
         self._open: OrderedDict[int, RandomFile | Spooled] = OrderedDict()
         self._lock = threading.Lock()
         self._local: dict[int, bool] = {}  # units that lie on this machine, and others
@@ -116,9 +118,10 @@ class SourceReader:
         return bool(is_near and row["offset"] + row["size_bytes"] - run[0]["offset"] <= _RUN_BYTES)
 
     def _is_local(self, row: Row) -> bool:
+        """Return whether to read at once what others would wait for: what is spooled lies with the work folder."""
         number = row["unit"]
         if number not in self._local:
-            self._local[number] = is_local(self._units[number]["url"])
+            self._local[number] = isinstance(self._work.folder, Path) and is_local(self._units[number]["url"])
         return self._local[number]
 
     def _read_run(self, run: list[Row]) -> list[bytes]:
@@ -158,11 +161,11 @@ class SourceReader:
 
     def _open_unit(self, number: int) -> RandomFile | Spooled:
         unit = self._units[number]
-        spooled = open_spooled(self._work.spool, unit["url"], unit["version"])
+        spooled = open_spooled(self._work.spool, unit["url"], unit["version"], self._is_spooled)
         if spooled is not None:
             return spooled
         copy = copy_of(self._work.copies, unit["url"], unit["version"])
-        if copy.exists():
+        if self._is_copied(copy.name):
             return RandomFile(str(copy))
         if is_local(unit["url"]) and info(unit["url"]).version != unit["version"]:
             raise changed(unit["url"], "")

@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice, tee
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.config import Config
 from hfbucket.core.card.previews import PREVIEWS, Preview
@@ -32,7 +30,9 @@ from hfbucket.io.images.decode import Decoded, check_structure, decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
 from hfbucket.io.images.jpeg import strip_metadata
 from hfbucket.io.images.preview import make_preview, preview_of
+from hfbucket.io.places import made_here
 from hfbucket.io.receipts import Receipt, Rejected, write_receipt
+from hfbucket.io.tables import batches_in_group
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.schemas import SAMPLES
 from hfbucket.stages.care import Care, carefully, stall_limit_s
@@ -83,16 +83,20 @@ class _Came:
 
 def _write(task: ShardTask) -> None:
     job = task.job
-    path = Path(job.export, task.file)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    place = job.export / task.file
     units = read_units(job.work.units, job.units_sha256)
     came = _Came()
-    with SourceReader(units, job.work) as sources, ShardWriter(path) as shard, _caller(task) as call:
+    with (
+        SourceReader(units, job.work) as sources,
+        made_here(place) as here,
+        ShardWriter(here) as shard,
+        _caller(task) as call,
+    ):
         _fill(shard, task, sources, call, came)
         samples = pa.concat_tables(came.samples)
         size_bytes, sha256 = shard.finish() if samples.num_rows else (0, "")
     if not samples.num_rows:
-        path.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
     receipt = Receipt(
         task_sha256=task.task_sha256,
         file=task.file,
@@ -157,9 +161,8 @@ def _shown(task: ShardTask) -> frozenset[bytes]:
     """
     if task.file != shard_file(task.bucket.bucket_id, 0):
         return frozenset()
-    with pq.ParquetFile(task.table) as file:
-        digests = file.read_row_group(task.row_group, columns=["digest"])["digest"].to_pylist()
-    return frozenset(sorted(digests)[:PREVIEWS])
+    batches = batches_in_group(task.table, task.row_group, columns=["digest"])
+    return frozenset(sorted(digest for batch in batches for digest in batch["digest"].to_pylist())[:PREVIEWS])
 
 
 def make_image(source: bytes, row: dict[str, Any], bucket: Bucket, config: Config, shown: bool = False) -> Image:

@@ -6,9 +6,9 @@ lies. The tar is there before its places, so a unit with places is complete, wha
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from hfbucket.errors import SourceError
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import replacing
 from hfbucket.io.index_files import Index
+from hfbucket.io.places import Place, free_bytes, made_here, present
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.sources import SOURCES
 from hfbucket.stages.care import workers_for
@@ -39,16 +40,16 @@ class SpoolTask:
     config: Config
     #: Columns `path`, `offset` and `size_bytes` of the images, ascending by offset.
     rows: pa.Table
-    work: Work
+    work: Work[Place]
 
 
-def needs_spool(index: Index, work: Work) -> bool:
+def needs_spool(index: Index, work: Work[Place]) -> bool:
     """Return whether some unit cannot be read at random."""
     units = (indexed.unit for indexed in index.units)
     return any(not SOURCES[unit.kind].random_access(from_copy(work.copies, unit)) for unit in units)
 
 
-def spool_units(index: Index, positions: Int64s, work: Work, config: Config, *, on_event: OnEvent) -> None:
+def spool_units(index: Index, positions: Int64s, work: Work[Place], config: Config, *, on_event: OnEvent) -> None:
     """Copy what cannot be read at random of the images at these index positions into the spool.
 
     Raises:
@@ -60,13 +61,15 @@ def spool_units(index: Index, positions: Int64s, work: Work, config: Config, *, 
         return
     size_bytes = sum(int(task.rows["size_bytes"].to_numpy().sum()) for task in tasks)
     images = sum(task.rows.num_rows for task in tasks)
-    spool.mkdir(parents=True, exist_ok=True)
+    if isinstance(spool, Path):
+        spool.mkdir(parents=True, exist_ok=True)
     text = (
         f"{images:,} images of {len(tasks):,} files that cannot be read at random are copied to {spool} first: "
         f"{size(size_bytes)}, removed when the export is complete"
     )
     on_event(Notice(level="info", text=text))
-    if shutil.disk_usage(spool).free < size_bytes:
+    free = free_bytes(spool)
+    if free is not None and free < size_bytes:
         on_event(Notice(level="warning", text=f"{spool} has less free space than that"))
     counts = [task.rows.num_rows for task in tasks]
     run_rounds(
@@ -75,7 +78,7 @@ def spool_units(index: Index, positions: Int64s, work: Work, config: Config, *, 
         counts,
         name=lambda task: task.unit.url,
         stage="spool",
-        workers=workers_for(config, (task.unit.url for task in tasks)),
+        workers=workers_for(config, [*(task.unit.url for task in tasks), str(spool)]),
         on_event=on_event,
     )
 
@@ -97,7 +100,7 @@ def _copy(task: SpoolTask) -> None:
     copied = np.empty((2, len(offsets)), dtype=np.int64)
     sizes = task.rows["size_bytes"].to_pylist()
     done = 0
-    with ShardWriter(tar) as writer:
+    with made_here(tar) as here, ShardWriter(here) as writer:
         for number, data in SOURCES[unit.kind].read_rows(unit, task.rows, task.config):
             if len(data) != sizes[number]:
                 raise SourceError(f"{task.unit.url} changed after it was planned; run the same command again")
@@ -108,21 +111,22 @@ def _copy(task: SpoolTask) -> None:
             raise SourceError(f"{task.unit.url} gave {done} of {len(offsets)} images; run the same command again")
         writer.finish()
     order = np.argsort(copied[0])
-    with replacing(places) as temporary, temporary.open("wb") as file:
+    with made_here(places) as here, replacing(here) as temporary, temporary.open("wb") as file:
         np.save(file, copied[:, order], allow_pickle=False)
     copy_of(task.work.copies, task.unit.url, task.unit.version).unlink(missing_ok=True)  # its room is needed
 
 
-def _missing(index: Index, positions: Int64s, work: Work, config: Config) -> Iterator[SpoolTask]:
+def _missing(index: Index, positions: Int64s, work: Work[Place], config: Config) -> Iterator[SpoolTask]:
     positions = np.sort(positions)
     edges = np.searchsorted(positions, index.starts)
+    there = present(work.spool)
     for number in np.flatnonzero(np.diff(edges)):
         unit = index.units[number].unit
         if SOURCES[unit.kind].random_access(from_copy(work.copies, unit)):
             continue
         rows = index.take(positions[edges[number] : edges[number + 1]], ("path", "offset", "size_bytes"))
         rows = rows.sort_by("offset")
-        spooled = open_spooled(work.spool, unit.url, unit.version)
+        spooled = open_spooled(work.spool, unit.url, unit.version, there)
         if spooled is not None:
             complete = spooled.has(rows["offset"].to_numpy())
             spooled.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hfbucket.io.random_file import RandomFile
+from hfbucket.io.places import Place, open_random
 from hfbucket.stages.copied import name_of
 
 Int64s = npt.NDArray[np.int64]
@@ -16,10 +18,13 @@ Int64s = npt.NDArray[np.int64]
 class Spooled:
     """A spooled unit; read like the unit itself, by the places that its index rows tell."""
 
-    def __init__(self, tar: Path, places: Path) -> None:
-        self._file = RandomFile(str(tar))
+    def __init__(self, tar: Place, places: Place) -> None:
+        self._file = open_random(tar)
         # int64[2, images]: offset in the unit, ascending, and offset in the tar
-        self._places = np.load(places, mmap_mode="r", allow_pickle=False)
+        if isinstance(places, Path):
+            self._places = np.load(places, mmap_mode="r", allow_pickle=False)
+        else:
+            self._places = np.load(io.BytesIO(places.read_bytes()), allow_pickle=False)
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return the bytes of the image that lies at `offset` in its unit; nothing where it was not spooled."""
@@ -37,13 +42,17 @@ class Spooled:
         self._file.close()
 
 
-def open_spooled(spool: Path, url: str, version: str) -> Spooled | None:
-    """Return the spooled copy of a unit, or None where there is none."""
+def open_spooled(spool: Place, url: str, version: str, there: Callable[[str], bool]) -> Spooled | None:
+    """Return the spooled copy of a unit, or None where there is none.
+
+    Args:
+        there: tells of a name whether it is in the spool.
+    """
     tar, places = spool_files(spool, url, version)
-    return Spooled(tar, places) if places.exists() and tar.exists() else None
+    return Spooled(tar, places) if there(places.name) and there(tar.name) else None
 
 
-def spool_files(spool: Path, url: str, version: str) -> tuple[Path, Path]:
+def spool_files(spool: Place, url: str, version: str) -> tuple[Place, Place]:
     """Return where the tar of a spooled unit lies, and its places."""
     name = name_of(url, version)
     return spool / f"{name}.tar", spool / f"{name}.npy"

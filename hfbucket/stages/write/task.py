@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from hfbucket.config import Config
 from hfbucket.core.law.buckets import Bucket
+from hfbucket.io.places import Place
 from hfbucket.stages.care import Care
 from hfbucket.stages.write.work import Work
 
@@ -19,8 +19,8 @@ SHARDS_PER_FILE: Final = 64
 class Job:
     """What all tasks of a build share."""
 
-    export: str
-    work: Work
+    export: Place
+    work: Work[Place]
     config: Config
     #: Hash of the units table, so that a process knows one build's from the next one's.
     units_sha256: str
@@ -46,7 +46,7 @@ class ShardTask:
     care: Care = Care.NONE
 
     @property
-    def table(self) -> Path:
+    def table(self) -> Place:
         """The Parquet file that has its rows."""
         return self.job.work.tasks / f"part-{self.number // SHARDS_PER_FILE:05d}.parquet"
 

@@ -7,11 +7,9 @@ comparing these hashes with the receipts.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -26,9 +24,9 @@ from hfbucket.core.law.geometry import digest_words
 from hfbucket.core.plan.captions import Choice, selected
 from hfbucket.core.plan.layout import geometry_of
 from hfbucket.core.plan.model import Plan
-from hfbucket.io.atomic import write_bytes
 from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
+from hfbucket.io.places import Place, made_here, remove_tree, write_bytes
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import INDEX, TASKS
 from hfbucket.stages.write.gather import in_member_order
@@ -48,7 +46,7 @@ _PLACES: Final = frozenset({"digest", "path", "offset", "unit", "source"})
 _HASHED: Final = tuple(name for name in TASKS.names if name not in _PLACES)
 
 
-def make_job(index: Index, config: Config, choice: Choice, export: Path, work: Work) -> Job:
+def make_job(index: Index, config: Config, choice: Choice, export: Place, work: Work[Place]) -> Job:
     """Return what the tasks share, after writing the units that their rows point to into the work folder."""
     units = [
         {"kind": u.kind, "name": u.name, "size_bytes": u.size_bytes, "url": u.url, "version": u.version}
@@ -57,7 +55,7 @@ def make_job(index: Index, config: Config, choice: Choice, export: Path, work: W
     write_bytes(work.units, json.dumps(units, ensure_ascii=True).encode())
     keys = {key for source in range(len(index.sources)) for key in index.facts(source).kept_keys}
     return Job(
-        export=str(export),
+        export=export,
         work=work,
         config=config,
         units_sha256=sha256_of(units),
@@ -76,8 +74,7 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
         "settings": settings, "meta_keys": list(job.meta_keys), "variants": list(job.variants), "writer": WRITER,
         "codecs": versions(),
     }  # fmt: skip
-    if job.work.tasks.exists():
-        shutil.rmtree(job.work.tasks)
+    remove_tree(job.work.tasks)
     tasks: list[ShardTask] = []
     planned = zip(_shard_tables(index, plan, job), plan.shards.planned_bytes.tolist(), strict=True)
     for _, shards in groupby(enumerate(planned), key=lambda numbered: numbered[0] // SHARDS_PER_FILE):
@@ -95,7 +92,9 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
                     planned_bytes=planned_bytes,
                     task_sha256=sha256_of({**identity, "rows": table_sha256(table.select(_HASHED))}),
                 )
-                writer = writer or stack.enter_context(table_writer(task.table, TASKS, flush=False))
+                if writer is None:
+                    here = stack.enter_context(made_here(task.table))
+                    writer = stack.enter_context(table_writer(here, TASKS, flush=False))
                 writer.write_table(table, row_group_size=max(1, table.num_rows))
                 tasks.append(task)
     return tasks

@@ -1,0 +1,218 @@
+"""Files and folders at an fsspec URL, for a build that writes there: whole or not at all, and asked for patiently.
+
+Object stores show an upload when it is complete. Elsewhere a file is sent under a hidden name and then moved.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Final, TypeVar, cast
+
+from hfbucket.io.atomic import TEMPORARY, TEMPORARY_NAME
+from hfbucket.io.random_file import RandomFile, Window
+from hfbucket.io.urls import filesystem
+
+T = TypeVar("T")
+
+_TRIES: Final = 6
+_WAIT_S: Final = 0.5
+"""Before the second try; twice as long before every further one."""
+
+_NO_USE: Final = {
+    FileNotFoundError: errno.ENOENT,
+    IsADirectoryError: errno.EISDIR,
+    NotADirectoryError: errno.ENOTDIR,
+    PermissionError: errno.EACCES,
+}
+"""What no second try changes; clients raise it with no number, or one of their own."""
+
+_OBJECT_STORES: Final = frozenset(
+    {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "tos", "obs", "r2"}
+)
+"""Protocols of stores that know no folders, and show a file when all of it is there."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Remote:
+    """A file or a folder at an fsspec URL: what a build asks of a `pathlib.Path`, asked of a store.
+
+    It is nothing but its url, so it can be sent anywhere: whoever uses it takes keys from its own environment. Nothing
+    is remembered, for others write there.
+
+    Raises:
+        OSError: by every method that asks: the store cannot be reached, or refuses.
+        SourceError: by these, too: the protocol is unknown, or its package is not installed.
+    """
+
+    #: Without a slash at its end.
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, below: str) -> Remote:
+        return Remote(f"{self.url}/{below}")
+
+    @property
+    def name(self) -> str:
+        """The last part of the url."""
+        return posixpath.basename(self.url)
+
+    @property
+    def parent(self) -> Remote:
+        """The folder it is in."""
+        return Remote(posixpath.dirname(self.url))
+
+    @property
+    def protocol(self) -> str:
+        """What stands before `://`."""
+        return self.url.partition("://")[0]
+
+    def is_relative_to(self, folder: Remote) -> bool:
+        """Return whether it is a folder or lies below it."""
+        return f"{self.url}/".startswith(f"{folder.url}/")
+
+    def relative_to(self, folder: Remote) -> PurePosixPath:
+        """Return its path below a folder."""
+        return PurePosixPath(self.url.removeprefix(f"{folder.url}/"))
+
+    def exists(self) -> bool:
+        """Return whether a file is there, or a folder with something in it."""
+        try:
+            self._ask(lambda fs, path: fs.info(path))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def size_bytes(self) -> int:
+        """Return the size of a file."""
+        return int(self._ask(lambda fs, path: fs.info(path))["size"])
+
+    def read_bytes(self) -> bytes:
+        """Return the content of a file."""
+        return cast("bytes", self._ask(lambda fs, path: fs.cat_file(path)))
+
+    def open(self) -> BinaryIO:
+        """Return a file opened for reading with seek; every read is one of its range."""
+        file = self._ask(lambda fs, path: _Patient(self))
+        return cast("BinaryIO", Window(file, 0, file.size_bytes))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size in bytes of every file below a folder, by its path there, sorted."""
+        found: dict[str, Any] = self._ask(lambda fs, path: _listed(fs, path))
+        return {name: int(found[name].get("size") or 0) for name in sorted(found)}
+
+    def glob(self, pattern: str) -> Iterator[Remote]:
+        """Yield the files below a folder that match a pattern, sorted; `*` and `?` stand for no slash."""
+        fixed = pattern.partition("*")[0].rpartition("/")[0]
+        folder = self / fixed if fixed else self
+        parts = pattern.removeprefix(f"{fixed}/").split("/")
+        matching = re.compile("/".join(translate(part).removesuffix(r"\Z").removesuffix(r"\z") for part in parts))
+        for name in folder.sizes():
+            if name.count("/") == len(parts) - 1 and matching.fullmatch(name):
+                yield folder / name
+
+    def put(self, source: Path | bytes) -> None:
+        """Bring a file of this machine, or bytes, there: what others see is what was there before, or all of it."""
+        if self.protocol in _OBJECT_STORES:
+            self._ask(lambda fs, path: _send(fs, source, path))
+            return
+
+        def aside(fs: Any, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)
+            folder, name = posixpath.split(path)
+            hidden = f"{folder}/.{name}.{os.getpid()}{TEMPORARY}"
+            fs.makedirs(folder, exist_ok=True)
+            _send(fs, source, hidden)
+            if fs.exists(path):  # not every store moves a file over another
+                fs.rm_file(path)
+            fs.mv(hidden, path)
+
+        self._ask(aside)
+
+    def unlink(self, *, missing_ok: bool = False) -> None:
+        """Delete a file."""
+        try:
+            self._ask(lambda fs, path: fs.rm_file(path))
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def remove_tree(self) -> None:
+        """Delete a folder with all that is in it, where there is one."""
+
+        def remove(fs: Any, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)
+            if self.protocol not in _OBJECT_STORES:
+                fs.rm(path, recursive=True)
+            elif names := fs.find(path):
+                fs.rm(names)
+
+        try:
+            self._ask(remove)
+        except FileNotFoundError:
+            return
+
+    def remove_temporaries(self) -> None:
+        """Delete what killed processes left half-written below a folder, where the store shows such files at all."""
+        if self.protocol not in _OBJECT_STORES:
+            for name in self.sizes():
+                if TEMPORARY_NAME.fullmatch(posixpath.basename(name)):
+                    (self / name).unlink(missing_ok=True)
+
+    def _ask(self, action: Callable[[Any, str], T]) -> T:
+        """Return what an action on the store gives; it is done again, after a while, where that may help.
+
+        Raises:
+            OSError: names the url, whatever the store's client raised: clients have errors of their own.
+        """
+        fs, path = filesystem(self.url)
+        for attempt in range(_TRIES):
+            try:
+                fs.invalidate_cache()
+                return action(fs, path)
+            except tuple(_NO_USE) as error:
+                number = next(number for kind, number in _NO_USE.items() if isinstance(error, kind))
+                raise OSError(number, str(error), self.url) from error
+            except Exception as error:
+                if type(error).__module__ == "builtins" and not isinstance(error, OSError):
+                    raise  # a fault of a program, not of a store
+                if attempt == _TRIES - 1:
+                    raise OSError(f"{self.url}: {error or type(error).__name__}") from error
+            time.sleep(_WAIT_S * 2**attempt)
+        raise AssertionError
+
+
+class _Patient(RandomFile):
+    """Ranges of a file, each asked for until it comes."""
+
+    def __init__(self, remote: Remote) -> None:
+        super().__init__(remote.url)
+        self._remote = remote
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from `offset` on: fewer only where the file ends."""
+        return self._remote._ask(lambda fs, path: super(_Patient, self).pread(offset, size))
+
+
+def _send(fs: Any, source: Path | bytes, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)
+    if isinstance(source, bytes):
+        fs.pipe_file(path, source)
+    else:
+        fs.put_file(str(source), path)
+
+
+def _listed(fs: Any, path: str) -> dict[str, Any]:  # noqa: ANN401 (a file system of fsspec)
+    """Return what a store tells of every file below a folder, by the path there; nothing where there is no folder."""
+    try:
+        found = fs.find(path, detail=True)
+    except FileNotFoundError:
+        return {}
+    start = path.rstrip("/") + "/"
+    return {name.removeprefix(start): facts for name, facts in found.items() if name.startswith(start)}
