@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from hfbucket.io import atomic
+from hfbucket.io.random_file import RandomFile
 from hfbucket.io.remote import Remote
 from hfbucket.io.urls import absolute, is_local, local_path
 
 __all__ = [
-    "Place", "Remote", "below", "free_bytes", "in_order", "made_here", "matching", "place_of", "present",
+    "Place", "Remote", "below", "free_bytes", "in_order", "made_here", "matching", "open_random", "place_of", "present",
     "remove_temporaries", "remove_tree", "scratch", "size_bytes", "sizes", "write_bytes",
 ]  # fmt: skip
 
@@ -92,6 +93,11 @@ def _runs(process_id: int) -> bool:
     except OSError:  # another user's
         return True
     return True
+
+
+def open_random(place: Place) -> RandomFile:
+    """Return a file opened for reading at any place."""
+    return RandomFile(str(place)) if isinstance(place, Path) else place.open_random()
 
 
 def size_bytes(place: Place) -> int:

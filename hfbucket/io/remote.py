@@ -9,6 +9,7 @@ import errno
 import os
 import posixpath
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -76,6 +77,10 @@ class Remote:
         """What stands before `://`."""
         return self.url.partition("://")[0]
 
+    @property
+    def _is_object(self) -> bool:
+        return self.protocol in _OBJECT_STORES
+
     def is_relative_to(self, folder: Remote) -> bool:
         """Return whether it is a folder or lies below it."""
         return f"{self.url}/".startswith(f"{folder.url}/")
@@ -102,8 +107,12 @@ class Remote:
 
     def open(self) -> BinaryIO:
         """Return a file opened for reading with seek; every read is one of its range."""
-        file = self._ask(lambda fs, path: _Patient(self))
+        file = self.open_random()
         return cast("BinaryIO", Window(file, 0, file.size_bytes))
+
+    def open_random(self) -> RandomFile:
+        """Return a file opened for reading at any place."""
+        return self._ask(lambda fs, path: _Patient(self))
 
     def sizes(self) -> dict[str, int]:
         """Return the size in bytes of every file below a folder, by its path there, sorted."""
@@ -122,13 +131,13 @@ class Remote:
 
     def put(self, source: Path | bytes) -> None:
         """Bring a file of this machine, or bytes, there: what others see is what was there before, or all of it."""
-        if self.protocol in _OBJECT_STORES:
+        if self._is_object:
             self._ask(lambda fs, path: _send(fs, source, path))
             return
 
         def aside(fs: Any, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)
             folder, name = posixpath.split(path)
-            hidden = f"{folder}/.{name}.{os.getpid()}{TEMPORARY}"
+            hidden = f"{folder}/.{name}.{socket.gethostname()}.{os.getpid()}{TEMPORARY}"
             fs.makedirs(folder, exist_ok=True)
             _send(fs, source, hidden)
             if fs.exists(path):  # not every store moves a file over another
@@ -139,6 +148,8 @@ class Remote:
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete a file."""
+        if missing_ok and not self._is_object and not self.exists():  # what clients say of no such file differs
+            return
         try:
             self._ask(lambda fs, path: fs.rm_file(path))
         except FileNotFoundError:
@@ -149,19 +160,17 @@ class Remote:
         """Delete a folder with all that is in it, where there is one."""
 
         def remove(fs: Any, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)
-            if self.protocol not in _OBJECT_STORES:
+            if not self._is_object:
                 fs.rm(path, recursive=True)
             elif names := fs.find(path):
                 fs.rm(names)
 
-        try:
+        if self.exists():
             self._ask(remove)
-        except FileNotFoundError:
-            return
 
     def remove_temporaries(self) -> None:
         """Delete what killed processes left half-written below a folder, where the store shows such files at all."""
-        if self.protocol not in _OBJECT_STORES:
+        if not self._is_object:
             for name in self.sizes():
                 if TEMPORARY_NAME.fullmatch(posixpath.basename(name)):
                     (self / name).unlink(missing_ok=True)
@@ -198,7 +207,11 @@ class _Patient(RandomFile):
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on: fewer only where the file ends."""
-        return self._remote._ask(lambda fs, path: super(_Patient, self).pread(offset, size))
+        end = min(offset + size, self.size_bytes)
+        if offset >= end:
+            return b""
+        # Asked of the thread's own client: not every one can be shared.
+        return cast("bytes", self._remote._ask(lambda fs, path: fs.cat_file(path, start=offset, end=end)))
 
 
 def _send(fs: Any, source: Path | bytes, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)

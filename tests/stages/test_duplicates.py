@@ -104,11 +104,11 @@ def test_threads_give_the_same_fingerprints(tmp_path: Path, monkeypatch: pytest.
     index = build_index(draw_all(tmp_path), settings)
     for number, unit in enumerate(index.units):
         task = fingerprints.PrintTask(
-            unit=unit.unit, config=settings, index_file=unit.file, rows=np.arange(unit.rows), file=""
+            unit=unit.unit, config=settings, index_file=Path(unit.file), rows=np.arange(unit.rows), file=tmp_path
         )
         found = []
         for threads in (1, 3):
-            file = str(tmp_path / f"{number}-{threads}.parquet")
+            file = tmp_path / f"{number}-{threads}.parquet"
             assert fingerprints.print_unit(replace(task, file=file, threads=threads)) is None
             found.append(pq.read_table(file))
         assert found[0].num_rows == COUNT
@@ -124,8 +124,8 @@ def test_a_file_that_is_shorter_than_it_was_is_told_by_every_thread(tmp_path: Pa
     os.utime(tar, ns=(status.st_atime_ns, status.st_mtime_ns))
     for threads in (1, 2):
         task = fingerprints.PrintTask(
-            unit=replace(unit.unit, version=store.info(str(tar)).version), config=config(), index_file=unit.file,
-            rows=np.arange(COUNT), file=str(tmp_path / "prints"), threads=threads,
+            unit=replace(unit.unit, version=store.info(str(tar)).version), config=config(), index_file=Path(unit.file),
+            rows=np.arange(COUNT), file=tmp_path / "prints", threads=threads,
         )  # fmt: skip
         failure = fingerprints.print_unit(task)
         assert failure is not None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic
+from urllib.parse import urlsplit
 
 from hfbucket.config import Config
 from hfbucket.core.card.words import Words
@@ -97,5 +98,11 @@ def _check_store(place: Remote) -> None:
     """Refuse a store that takes no files one by one, and the top of one: the work folder stands beside an export."""
     if place.protocol in _READ_ONLY:
         raise ConfigError(f"an export cannot be built at {place}; build it in a folder or at a store, then push it")
+    parts = urlsplit(place.url)
+    if parts.password:
+        raise ConfigError(
+            f"the password of {place.protocol}://{parts.hostname} would be told in messages; give it by what fsspec "
+            f"reads, such as FSSPEC_{place.protocol.upper()}_PASSWORD, and not in the URL"
+        )
     if "/" not in place.url.partition("://")[2]:
         raise ConfigError(f"an export is a folder in a store, got {place}; give one, such as {place}/export")

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from hfbucket.errors import SourceError
 from hfbucket.io.local_file import read_unchanged
-from hfbucket.io.places import Place, present
+from hfbucket.io.places import Place, open_random, present
 from hfbucket.io.store import RandomFile, info, is_local, join, local_path, read_bytes
 from hfbucket.stages.copied import copy_of
 from hfbucket.stages.write.spooled import Spooled, open_spooled
@@ -166,7 +166,7 @@ class SourceReader:
             return spooled
         copy = copy_of(self._work.copies, unit["url"], unit["version"])
         if self._is_copied(copy.name):
-            return RandomFile(str(copy))
+            return open_random(copy)
         if is_local(unit["url"]) and info(unit["url"]).version != unit["version"]:
             raise changed(unit["url"], "")
         return RandomFile(unit["url"])

@@ -264,7 +264,7 @@ def test_refusals_write_nothing(photos: Path, tmp_path: Path) -> None:
         (str(copied), "outer", {}, (BuildError, SourceError), "outer"),  # type: ignore[list-item]
         (str(photos), "out", {"base": 1024}, SourceError, "no image fits"),
         (str(photos), "out", {"expect_plan": "0" * 16}, PlanMismatchError, "expected plan"),
-        (str(photos), "s3://bucket/out", {}, ConfigError, "on this machine"),
+        (str(photos), "https://bucket/out", {}, ConfigError, "cannot be built at https://bucket/out"),
         (str(photos), "out", {"work_dir": str(tmp_path / "out" / "work")}, ConfigError, "must lie outside"),
         (str(photos), "out", {"sample_units": 1}, ConfigError, "sample_units"),
         (str(photos), "out", {"format": "bucketed_shards_v1"}, ConfigError, "one base"),

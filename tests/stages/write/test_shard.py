@@ -18,7 +18,7 @@ from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.task import ShardTask
 from hfbucket.stages.write.tasks import make_job, write_tasks
-from hfbucket.stages.write.work import work_of
+from hfbucket.stages.write.work import work_beside
 
 HEAVY = ("asyncio", "datasets", "duckdb", "fsspec", "huggingface_hub", "jinja2", "pandas", "pyarrow.compute", "sqlite3")
 
@@ -46,7 +46,7 @@ def task(request: pytest.FixtureRequest, tmp_path: Path) -> ShardTask:
     config = Config(base=(64,), image_mode=request.param, workers=0)
     index = build_index([str(photos)], config)
     plan = make_plan(index, config)
-    work = work_of(tmp_path / "export", None)
+    work = work_beside(tmp_path / "export")
     work.folder.mkdir()
     job = make_job(index, config, choice_for(index, config), tmp_path / "export", work)
     (one,) = write_tasks(index, plan, job, content_settings(config, read_protos(config)))
