@@ -1,6 +1,6 @@
 """The engine of a Ray cluster: tasks as Ray tasks, without Ray's own retries.
 
-Every machine needs this package, and the sources, the export's folder and the index cache under the same paths.
+Every machine needs this package, and reaches sources and export: by URLs, or under the same paths.
 """
 
 from __future__ import annotations

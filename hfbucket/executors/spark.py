@@ -2,8 +2,7 @@
 
 Jobs are that small because receipts, and no shuffle, join them: one that fails costs only itself, and each result comes
 when it is done. Every machine needs this package, and the sources, the export's folder and the index cache under the
-same paths.
-"""
+when it is done. Every machine needs this package, and reaches sources and export: by URLs, or under the same paths.
 
 from __future__ import annotations
 
