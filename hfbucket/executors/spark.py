@@ -1,8 +1,8 @@
 """The engine of a Spark cluster: every task is a Spark job of one task, without Spark's own retries.
 
 Jobs are that small because receipts, and no shuffle, join them: one that fails costs only itself, and each result comes
-when it is done. Every machine needs this package, and the sources, the export's folder and the index cache under the
 when it is done. Every machine needs this package, and reaches sources and export: by URLs, or under the same paths.
+"""
 
 from __future__ import annotations
 
