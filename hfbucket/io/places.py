@@ -12,7 +12,7 @@ import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -33,6 +33,8 @@ R = TypeVar("R")
 Place = Path | Remote
 """Where a build writes a file or a folder."""
 
+_SIGN_EVERY_S: Final = 5.0
+
 _AT_ONCE: Final = 16
 """Requests to a store at the same time: their time is waiting."""
 
@@ -52,11 +54,14 @@ def write_bytes(place: Place, data: bytes) -> None:
 
 
 @contextmanager
-def made_here(place: Place) -> Iterator[Path]:
+def made_here(place: Place, *, sign: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """Yield the path of this machine at which to make a file that is to stand at `place`.
 
     That is the place itself; for one elsewhere it is a file aside, which is brought there, whole, when the block ends
     well. A file that was not made is not brought.
+
+    Args:
+        sign: called every few seconds while it is brought, which may take long and ends by the client's own limits.
 
     Raises:
         OSError: the store cannot be reached, or refuses.
@@ -69,7 +74,11 @@ def made_here(place: Place) -> Iterator[Path]:
         here = folder / place.name
         yield here
         if here.exists():
-            place.put(here)
+            with ThreadPoolExecutor(1) as thread:
+                put = thread.submit(place.put, here)
+                while not wait([put], timeout=_SIGN_EVERY_S).done:
+                    sign()
+                put.result()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_files_are_made_here_and_stand_there_whole(folder: Place) -> None:
     places.remove_tree(folder / "a")
     places.remove_tree(folder / "a")
     assert not (folder / "a").exists()
+
+
+def test_a_sign_is_given_while_a_file_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "_SIGN_EVERY_S", 0.001)
+    signs: list[None] = []
+    put = Remote.put
+
+    def patient(place: Remote, source: Path | bytes) -> None:
+        while len(signs) < 3:
+            time.sleep(0.001)
+        put(place, source)
+
+    monkeypatch.setattr(Remote, "put", patient)
+    place = Remote("memory://data/slow")
+    with places.made_here(place, sign=lambda: signs.append(None)) as here:
+        here.write_bytes(b"whole")
+    assert place.read_bytes() == b"whole"
 
 
 def test_room_is_known_of_this_machine_alone(folder: Place) -> None:
