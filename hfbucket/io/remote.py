@@ -182,20 +182,21 @@ class Remote:
             OSError: names the url, whatever the store's client raised: clients have errors of their own.
         """
         fs, path = filesystem(self.url)
-        for attempt in range(_TRIES):
+        attempt = 1
+        while True:
             try:
                 fs.invalidate_cache()
                 return action(fs, path)
             except tuple(_NO_USE) as error:
                 number = next(number for kind, number in _NO_USE.items() if isinstance(error, kind))
                 raise OSError(number, str(error), self.url) from error
-            except Exception as error:
+            except Exception as error:  # the one guard around other people's clients
                 if type(error).__module__ == "builtins" and not isinstance(error, OSError):
                     raise  # a fault of a program, not of a store
-                if attempt == _TRIES - 1:
-                    raise OSError(f"{self.url}: {error or type(error).__name__}") from error
-            time.sleep(_WAIT_S * 2**attempt)
-        raise AssertionError
+                if attempt == _TRIES:
+                    raise OSError(f"{self.url}: {str(error) or type(error).__name__}") from error
+            time.sleep(_WAIT_S * 2 ** (attempt - 1))
+            attempt += 1
 
 
 class _Patient(RandomFile):

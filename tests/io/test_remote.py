@@ -136,7 +136,7 @@ def test_what_a_client_raises_is_tried_again_and_told_as_an_error_of_the_store(e
     assert not place.exists()
     assert not Flaky.errors
     Flaky.errors.extend([error] * remote._TRIES)
-    with pytest.raises(OSError, match=f"flaky://data/a: {error or type(error).__name__}") as caught:
+    with pytest.raises(OSError, match=f"flaky://data/a: {str(error) or type(error).__name__}") as caught:
         place.exists()
     assert caught.value.__cause__ is error
 
