@@ -88,7 +88,7 @@ def _write(task: ShardTask) -> None:
     came = _Came()
     with (
         SourceReader(units, job.work) as sources,
-        made_here(place, sign=lambda: report(len(rows) + len(rejected))) as here,
+        made_here(place, sign=lambda: report(task.samples)) as here,
         ShardWriter(here) as shard,
         _caller(task) as call,
     ):
