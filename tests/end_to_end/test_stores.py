@@ -30,7 +30,7 @@ Files = dict[str, dict[str, bytes]]
 SETTINGS: dict[str, Any] = {"base": (64,), "max_shard_samples": 4, "missing_caption": "empty", "max_failure_ratio": 1}
 FLAGS = ["--base", "64", "--max-shard-samples", "4", "--missing-caption", "empty", "--max-failure-ratio", "1"]
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(300)]  # what clients and engines warn of
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]  # what clients and engines warn of
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def driving(words: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 def wait_for_receipts(place: str, count: int, driver: subprocess.Popen[str]) -> None:
     fs, path = fsspec.core.url_to_fs(place)
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 300
     while True:
         fs.invalidate_cache()
         if len(fs.find(f"{path}.work/receipts")) >= count:
