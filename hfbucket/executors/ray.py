@@ -5,8 +5,11 @@ Every machine needs this package, and reaches sources and export: by URLs, or un
 
 from __future__ import annotations
 
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -74,11 +77,23 @@ def _connected(workers: Workers) -> Any:  # noqa: ANN401 - the module ray
             "_node_ip_address": "127.0.0.1",
         }
         where = {"address": workers.address} if workers.address else own
-        try:
-            ray.init(**where, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise _no_cluster(workers.address or "this machine", error) from error
+        with _own_sigterm():
+            try:
+                ray.init(**where, log_to_driver=False, logging_level="ERROR")
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise _no_cluster(workers.address or "this machine", error) from error
     return ray
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep what this process does at SIGTERM: Ray puts in its own, which aborts with a stack of its insides."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str | None) -> None:

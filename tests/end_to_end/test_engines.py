@@ -18,7 +18,8 @@ from PIL import Image
 import hfbucket
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Progress
-from tests.processes import descendants, words_of
+from tests.end_to_end.test_interrupted import MAIN, TOLD
+from tests.processes import descendants, wait_until_gone, words_of
 
 PACKAGES = {"ray": "ray", "spark": "pyspark"}
 SETTINGS: dict[str, Any] = {"base": (64,), "max_shard_samples": 4, "missing_caption": "empty", "max_failure_ratio": 1}
@@ -52,7 +53,7 @@ def expected(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str | No
 def command(photos: Path, export: Path, engine: str, *more: str) -> list[str]:
     words = ["build", str(photos), "-o", str(export), "--base", "64", "--max-shard-samples", "4"]
     words += ["--missing-caption", "empty", "--max-failure-ratio", "1", "--executor", engine, "--workers", "2", *more]
-    return [sys.executable, "-c", "from hfbucket.cli.main import console; console()", *words]
+    return [sys.executable, "-c", MAIN, *words]
 
 
 def content(export: Path) -> str:
@@ -65,15 +66,21 @@ def test_a_build_is_the_same_and_goes_on_after_its_driver_was_killed(
     export = tmp_path / "export"
     environment = {**os.environ, "HFBUCKET_CACHE": str(tmp_path / "cache")}
     receipts = Path(f"{export}.work", "receipts")
-    driver = subprocess.Popen(command(photos, export, engine), env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while len(list(receipts.glob("*/*.parquet"))) < 2:
-        assert time.monotonic() < deadline
-        assert driver.poll() is None, "the build ended before it could be killed"
-        time.sleep(0.01)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    assert not (export / "manifest.json").exists()
+    for number, code in ((signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        done = set(receipts.glob("*/*.parquet"))
+        driver = subprocess.Popen(command(photos, export, engine), env=environment, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 300
+        while set(receipts.glob("*/*.parquet")) == done:
+            assert time.monotonic() < deadline
+            assert driver.poll() is None, driver.communicate()[1]
+            time.sleep(0.01)
+        below = descendants(driver.pid)
+        driver.send_signal(number)
+        _, said = driver.communicate()
+        assert driver.returncode == code, said
+        assert (TOLD in said.splitlines()) == (number == signal.SIGTERM)
+        wait_until_gone(below, 120)  # Ray's own agents look around now and then
+        assert not (export / "manifest.json").exists()
     assert subprocess.run(command(photos, export, engine), env=environment).returncode == 0
     assert content(export) == expected
     assert not hfbucket.verify(export).problems
