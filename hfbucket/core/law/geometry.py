@@ -6,7 +6,7 @@ The scalar and the array functions say the same in integers; tests hold them tog
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,11 @@ class Geometry:
     #: The bucket's scaled size, which is the crop's.
     w: int
     h: int
+
+    @property
+    def uncropped(self) -> Geometry:
+        """The same with all of the resized image."""
+        return replace(self, crop_left=0, crop_top=0, w=self.resized_w, h=self.resized_h)
 
 
 def cover(w: int, h: int, target_w: int, target_h: int) -> tuple[int, int]:

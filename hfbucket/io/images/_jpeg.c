@@ -1,8 +1,8 @@
 /* Walks the markers of a plain JPEG (ITU-T T.81, annex B) from its first byte to its end marker, pixels undecoded.
  *
  * Plain is what nearly every photo is: one frame of three 8-bit components, Huffman-coded, baseline or progressive; a
- * colour profile in one piece, no further pictures; every segment where and as long as it should be, and none that
- * readers differ on. Of anything else nothing is said: the reader in Python, which knows all of it, looks at it.
+ * colour profile in one piece; every segment where and as long as it should be, and none that readers differ on. Of
+ * anything else nothing is said: the reader in Python, which knows all of it, looks at it.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -21,6 +21,7 @@ typedef struct {
 typedef struct {
     long width, height;       /* 0 before the frame header */
     Bytes exif, xmp, profile; /* after what they begin with */
+    int others;               /* it has an index of further pictures (CIPA DC-007) */
 } Found;
 
 /* Keeps what may be there once; returns whether it was not yet. */
@@ -66,7 +67,7 @@ static int take_segment(int marker, Bytes body, Found *found) {
     if (marker == APP1 && NAMED(body, "http://ns.adobe.com/xap/1.0/\0")) return keep(&found->xmp, body);
     if (marker == APP2 && NAMED(body, "ICC_PROFILE\0")) /* the first part of one, and before the frame header */
         return !found->width && NAMED(body, "\1\1") && keep(&found->profile, body);
-    if (marker == APP2) return !NAMED(body, "MPF\0");
+    if (marker == APP2 && NAMED(body, "MPF\0")) found->others = 1;
     if (marker == APP13) return !NAMED(body, "Photoshop 3.0\0") || has_whole_headers(body);
     if (marker == APP14) return !NAMED(body, "Adobe") || body.size == 7;
     return (marker > APP0 && marker <= APP15) || marker == DHT || marker == DQT || marker == DRI || marker == COM;
@@ -114,12 +115,12 @@ static PyObject *py_plain(PyObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "y#:plain", &data, &file.size)) return NULL;
     file.at = (const uint8_t *)data;
     if (!look(file, &found)) Py_RETURN_NONE;
-    return Py_BuildValue("(llNNN)", found.width, found.height, bytes_of(found.exif), bytes_of(found.xmp),
-                         bytes_of(found.profile));
+    return Py_BuildValue("(llNNNi)", found.width, found.height, bytes_of(found.exif), bytes_of(found.xmp),
+                         bytes_of(found.profile), found.others ? 2 : 1);
 }
 
 static PyMethodDef methods[] = {
-    {"plain", py_plain, METH_VARARGS, "plain(data) -> (width, height, exif, xmp, profile), sizes as stored, or None"},
+    {"plain", py_plain, METH_VARARGS, "plain(data) -> (width, height, exif, xmp, profile, frames), sizes as stored, or None"},
     {NULL, NULL, 0, NULL},
 };
 

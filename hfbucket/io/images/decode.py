@@ -34,6 +34,8 @@ _FRAMES: Final = {
     "bmp": bmp.count_frames,
 }
 
+_MULTI_FRAME: Final = ("multi_frame",)
+
 _BARE_PIXELS: Final = 50_000_000
 """Above this, Pillow says what it thinks of so large an image."""
 
@@ -99,6 +101,7 @@ def _plain(data: bytes, plain: jpeg.Plain, max_pixels: int, apply_orientation: b
         return None
     with decoding("jpeg"):
         image, notes = to_rgb(image, bits=8, profile=plain.profile)
+    notes = _MULTI_FRAME * (plain.frames > 1) + notes
     return _turned(image, found, apply_orientation, notes)
 
 
@@ -115,8 +118,7 @@ def _any(data: bytes, *, max_pixels: int, apply_orientation: bool, at_least: tup
         frames = max(frames, _frames(image, found.format))
         image.load()
         rgb, notes = to_rgb(image, bits=bits, profile=image.info.get("icc_profile"))
-    if frames > 1:
-        notes = ("multi_frame", *notes)
+    notes = _MULTI_FRAME * (frames > 1) + notes
     return _turned(rgb, found, apply_orientation, notes)
 
 

@@ -39,12 +39,14 @@ class Segment(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """A JPEG that is whole and as nearly all are: one frame of three components, in the usual coding."""
+    """A JPEG that is whole and as nearly all are: three components, in the usual coding."""
 
     header: Header
     #: The ICC profile, empty without one.
     profile: bytes
-    #: It has no profile, and neither EXIF nor XMP.
+    #: As `count_frames` has it.
+    frames: int
+    #: It is one picture without profile, EXIF and XMP.
     is_bare: bool
 
 
@@ -53,9 +55,10 @@ def read_plain(data: bytes) -> Plain | None:
     found = _jpeg.plain(data) if _jpeg else None
     if found is None:
         return None
-    width, height, exif, xmp, profile = found
+    width, height, exif, xmp, profile, frames = found
     header = Header(width=width, height=height, color="rgb", exif=read_exif(exif, xmp))
-    return Plain(header=header, profile=profile, is_bare=not (exif or xmp or profile))
+    is_bare = frames == 1 and not (exif or xmp or profile)
+    return Plain(header=header, profile=profile, frames=frames, is_bare=is_bare)
 
 
 def read_header(read: Read, size_bytes: int) -> Header:
@@ -95,8 +98,8 @@ def count_frames(data: bytes) -> int:
     Raises:
         SampleError: the structure breaks before the primary image's end marker.
     """
-    if _jpeg and _jpeg.plain(data) is not None:
-        return 1
+    if _jpeg and (plain := _jpeg.plain(data)):
+        return plain[-1]
     multi_picture = False
     for segment in segments(data):
         multi_picture = multi_picture or _points_to_others(segment, data)

@@ -179,14 +179,17 @@ def make_image(source: bytes, row: dict[str, Any], bucket: Bucket, config: Confi
     if row["encode"] == ENCODE_NONE:
         return _kept(source, config)
     decoded, geometry = _decoded(source, row, config), _geometry(row, bucket)
+    picture = whole = decoded.image
     if row["encode"] != ENCODE_BUCKET:
-        quality, subsampling, picture = FULL_QUALITY, FULL_SUBSAMPLING, decoded.image
+        quality, subsampling = FULL_QUALITY, FULL_SUBSAMPLING
     else:
         quality, subsampling = config.quality, jpeg_subsampling(config, geometry, row["source_w"], row["source_h"])
-        picture = fit(decoded.image, geometry)
+        if shown:  # the crop is cut out of it, with the same pixels, and the preview is made of fewer
+            whole = fit(whole, geometry.uncropped)
+        picture = fit(whole, geometry)
     data = encode_jpeg(picture, quality=quality, subsampling=subsampling)
     encoding = Encoding(image_mode="reencode_jpeg", quality=quality, subsampling=subsampling)
-    preview = preview_of(decoded.image, geometry) if shown else None
+    preview = preview_of(whole, geometry) if shown else None
     return Image(data=data, encoding=encoding, notes=decoded.notes, preview=preview)
 
 
