@@ -3,14 +3,15 @@
     python -m scripts.bench_write [PHOTOS] [--images 4000] [--base 256] [--repeats 5] [--json]
 
 PHOTOS is a folder of JPEG photos (without it those of scikit-image, encoded anew); they are copied until there are
-enough. One process; the index is at hand; shards are hashed, sources are not. Runs of all kinds take turns, so that a
-busy machine slows all alike; medians count. Re-encoding is measured by `bench_reencode`.
+enough, and measured as files of their own and as members of tars. One process; the index is at hand; shards are hashed,
+sources are not. All that ends in shards is flushed to disk, and `cp` is shown with and without that. `ranges` is the
+least that a writer of shards has to do: read, write and hash, without caption, metadata or check. Runs of all kinds
+take turns, so that a busy machine slows all alike; medians count. Re-encoding is measured by `bench_reencode`.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
 import os
@@ -18,16 +19,14 @@ import platform
 import resource
 import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import webdataset
@@ -39,6 +38,7 @@ from hfbucket.core.plan.model import Plan
 from hfbucket.core.settings import content_settings
 from hfbucket.io.images.encode import encode_jpeg
 from hfbucket.io.index_files import Index
+from hfbucket.io.ustar import ShardWriter
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.index import build_index
 from hfbucket.stages.plan import make_plan, read_protos
@@ -47,15 +47,11 @@ from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.task import ShardTask
 from hfbucket.stages.write.tasks import make_job, write_tasks
 from hfbucket.stages.write.work import work_beside
+from scripts.write_peers import Corpus, copy_file, copy_flushed, copy_folder, ranges_hashed, webdataset_shards
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Corpus:
-    """The photos that are written: their folder, and their paths in the order of the shards."""
-
-    folder: Path
-    paths: tuple[Path, ...]
-    size_bytes: int
+_OF_A_TAR: Final = 1000
+_COPY: Final = "cp, one file, flushed"
+_PEER: Final = "webdataset + sha256, flushed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,11 +98,31 @@ def planned(folder: Path, config: Config) -> tuple[Index, Plan]:
     return index, make_plan(index, config)
 
 
+def make_tars(photos: Path, folder: Path) -> None:
+    """Put the photos of `make_photos` into tars with a caption each, a thousand samples in one."""
+    folder.mkdir()
+    paths = sorted(photos.glob("*.jpg"))
+    for start in range(0, len(paths), _OF_A_TAR):
+        with ShardWriter(folder / f"{start // _OF_A_TAR:05d}.tar") as tar:
+            for number, path in enumerate(paths[start : start + _OF_A_TAR], start=start):
+                tar.add(path.name, path.read_bytes())
+                tar.add(f"{path.stem}.txt", f"photo {number}".encode())
+            tar.finish()
+
+
 def corpus_of(folder: Path, index: Index, plan: Plan) -> Corpus:
-    """Return the photos that the plan exports."""
+    """Return the photos that the plan exports, after putting them all into one file beside the folder."""
     rows = np.concatenate([members for _, _, members in plan.shard_rows()])
-    paths = tuple(folder / member for member in index.take(rows, ("member",))["member"].to_pylist())
-    return Corpus(folder=folder, paths=paths, size_bytes=sum(path.stat().st_size for path in paths))
+    taken = index.take(rows, ("archive", "member", "offset", "size_bytes")).to_pylist()
+    ranges = tuple((folder / (row["archive"] or row["member"]), row["offset"], row["size_bytes"]) for row in taken)
+    are_files = all(row["archive"] is None for row in taken)
+    corpus = Corpus(folder=folder, ranges=ranges, whole=folder.with_suffix(".whole"), are_files=are_files)
+    with corpus.whole.open("wb") as whole:
+        for path, offset, size in ranges:
+            with path.open("rb") as file:
+                file.seek(offset)
+                whole.write(file.read(size))
+    return corpus
 
 
 def shard_tasks(index: Index, plan: Plan, config: Config, export: Path) -> list[ShardTask]:
@@ -117,61 +133,17 @@ def shard_tasks(index: Index, plan: Plan, config: Config, export: Path) -> list[
     return write_tasks(index, plan, job, content_settings(config, read_protos(config)))
 
 
-def write_all(tasks: list[ShardTask], _: Path) -> None:
-    """Write every shard, in this process, where its task says."""
+def write_all(tasks: list[ShardTask], target: Path) -> None:
+    """Write every shard, in this process, into an export that is not there yet; receipts where the tasks say."""
     for task in tasks:
-        if (failure := write_shard(task)) is not None:
+        job = replace(task.job, export=str(target))
+        if (failure := write_shard(replace(task, job=job))) is not None:
             raise SystemExit(f"{failure.task}: {failure.reason}")
 
 
 def whole_build(folder: Path, config: Config, export: Path) -> None:
     """Build: plan, shards, tables, card, manifest; the index is cached."""
     build([str(folder)], export, config)
-
-
-def copy_files(corpus: Corpus, target: Path) -> None:
-    """Copy the photos with `cp`."""
-    subprocess.run(["cp", "-r", str(corpus.folder), str(target)], check=True)
-
-
-def copy_bytes(corpus: Corpus, target: Path) -> None:
-    """Write the photos one after the other into one file and flush it to disk, as a shard is."""
-    with target.open("wb") as file:
-        for path in corpus.paths:
-            file.write(path.read_bytes())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-class Hashed:
-    """A file that is hashed while it is written, as webdataset's writer wants it."""
-
-    def __init__(self, path: str) -> None:
-        self._file = Path(path).open("wb")  # noqa: SIM115 - closed by the writer
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Write and hash."""
-        self._hash.update(data)
-        return self._file.write(data)
-
-    def close(self) -> None:
-        """Flush to disk, as `cp` does not and a shard is."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-
-def webdataset_shards(corpus: Corpus, target: Path) -> None:
-    """Write the photos with a caption and metadata each by webdataset's ShardWriter, into one shard."""
-    with (
-        closing(Hashed(f"{target}.tar")) as file,  # the writer leaves to its caller what its opener opened
-        webdataset.ShardWriter("%d", verbose=0, opener=lambda _: file) as writer,
-    ):
-        for number, path in enumerate(corpus.paths):
-            name = path.name
-            sample = {"__key__": f"{number:06d}", "jpg": path.read_bytes(), "txt": f"photo {number}"}
-            writer.write({**sample, "json": {"file_name": name, "key": sample["__key__"], "caption": sample["txt"]}})
 
 
 def cpu_seconds() -> float:
@@ -199,50 +171,60 @@ def interleaved(runs: Mapping[str, Callable[[Path], None]], root: Path, repeats:
     }
 
 
+def runs_of(folder: Path, config: Config) -> tuple[Corpus, dict[str, Callable[[Path], None]]]:
+    """Return the photos of a folder, of files or of tars, and all that is to be run on them."""
+    index, plan = planned(folder, config)
+    corpus = corpus_of(folder, index, plan)
+    tasks = shard_tasks(index, plan, config, folder.with_suffix(".export"))
+    return corpus, {
+        "cp -r": partial(copy_folder, corpus),
+        "cp, one file": partial(copy_file, corpus),
+        _COPY: partial(copy_flushed, corpus),
+        "ranges + sha256, flushed": partial(ranges_hashed, corpus),
+        _PEER: partial(webdataset_shards, corpus),
+        "hfbucket, shards": partial(write_all, tasks),
+        "hfbucket, whole build": partial(whole_build, folder, config),
+    }
+
+
 def measure(photos: Path | None, images: int, bases: tuple[int, ...], repeats: int) -> dict[str, Any]:
-    """Return images, bytes and what every kind of run took."""
+    """Return images, bytes and what every kind of run took, from files and from tars."""
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-write-") as temporary:
         root = Path(temporary)
         os.environ["HFBUCKET_CACHE"] = str(root / "cache")
-        folder = root / "photos"
-        make_photos(photos, folder, images)
         config = Config(base=bases, image_mode="passthrough_jpeg", workers=0, source_hash=False)
-        index, plan = planned(folder, config)
-        corpus = corpus_of(folder, index, plan)
-        tasks = shard_tasks(index, plan, config, root / "export")
-        runs: dict[str, Callable[[Path], None]] = {
-            "cp -r": partial(copy_files, corpus),
-            "one file, flushed": partial(copy_bytes, corpus),
-            "webdataset + sha256": partial(webdataset_shards, corpus),
-            "hfbucket, shards": partial(write_all, tasks),
-            "hfbucket, whole build": partial(whole_build, folder, config),
-        }
-        spent = interleaved(runs, root, repeats)
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found = {
+        make_photos(photos, root / "files", images)
+        for name in ("files", "tars"):
+            if name == "tars":
+                make_tars(root / "files", root / "tars")
+            corpus, runs = runs_of(root / name, config)
+            spent = interleaved(runs, root, repeats)
+            found[name] = {"images": len(corpus.ranges), "bytes": corpus.size_bytes, "runs": spent}
+    versions = {
         "python": platform.python_version(),
         "webdataset": webdataset.__version__,
         "hfbucket": hfbucket.__version__,
     }
-    return {
-        "images": len(corpus.paths), "bytes": corpus.size_bytes, "repeats": repeats, "peak_mib": peak_mib,
-        "versions": found, "runs": spent,
-    }  # fmt: skip
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"repeats": repeats, "peak_mib": peak_mib, "versions": versions, "sources": found}
 
 
 def show(result: Mapping[str, Any]) -> None:
-    """Print a result as a table; `x cp` is seconds relative to `cp -r`, `x wds` speed relative to webdataset."""
-    images, size_bytes = result["images"], result["bytes"]
-    print(f"{images} photos, {size_bytes / 1e6:.1f} MB; medians of {result['repeats']} runs in turns; one process, "
-          f"peak {result['peak_mib']:.0f} MiB")  # fmt: skip
+    """Print a result as tables: time relative to `cp` of one file with a flush, and speed relative to webdataset."""
+    print(f"medians of {result['repeats']} runs in turns; one process, peak {result['peak_mib']:.0f} MiB")
     print(", ".join(f"{name} {version}" for name, version in result["versions"].items()))
-    print(f"\n{'':24}{'images/s':>10}{'MB/s':>9}{'x cp':>8}{'x wds':>8}{'CPU: x cp':>12}{'x wds':>8}")
-    runs: Mapping[str, Spent] = result["runs"]
-    copy, peer = runs["cp -r"], runs["webdataset + sha256"]
-    for name, spent in runs.items():
-        rate = f"{images / spent.wall_s:10.0f}{size_bytes / 1e6 / spent.wall_s:9.1f}"
-        clock = f"{spent.wall_s / copy.wall_s:8.2f}{peer.wall_s / spent.wall_s:8.2f}"
-        print(f"{name:24}{rate}{clock}{spent.cpu_s / copy.cpu_s:12.2f}{peer.cpu_s / spent.cpu_s:8.2f}")
+    for source, found in result["sources"].items():
+        images, size_bytes = found["images"], found["bytes"]
+        print(f"\nfrom {source}: {images} photos, {size_bytes / 1e6:.1f} MB")
+        print(f"{'':28}{'us/image':>10}{'MB/s':>8}{'x cp':>8}{'x wds':>8}{'CPU: us':>12}{'x cp':>8}{'x wds':>8}")
+        runs: Mapping[str, Spent] = found["runs"]
+        copy, peer = runs[_COPY], runs[_PEER]
+        for name, spent in runs.items():
+            rate = f"{spent.wall_s / images * 1e6:10.0f}{size_bytes / 1e6 / spent.wall_s:8.0f}"
+            clock = f"{spent.wall_s / copy.wall_s:8.2f}{peer.wall_s / spent.wall_s:8.2f}"
+            cpu = f"{spent.cpu_s / images * 1e6:12.0f}{spent.cpu_s / copy.cpu_s:8.2f}{peer.cpu_s / spent.cpu_s:8.2f}"
+            print(f"{name:28}{rate}{clock}{cpu}")
 
 
 def main() -> None:
