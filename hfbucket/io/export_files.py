@@ -8,12 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NoReturn, cast
 
+from hfbucket.core.keys import part_file
 from hfbucket.io import store
 
-__all__ = ["ExportFile", "file_url", "list_files", "open_file", "read_range", "viewed"]
+__all__ = ["ExportFile", "file_url", "ledger_parts", "list_files", "open_file", "read_range", "viewed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,10 +46,35 @@ def list_files(export: str, token: str | bool | None = None) -> dict[str, Export
 
 
 def _folders(root: Path) -> Iterator[tuple[str, list[str]]]:
-    for folder, below, names in os.walk(root):
+    for folder, below, names in os.walk(root, onerror=_refuse if root.exists() else None):
         linked = [name for name in below if os.path.islink(os.path.join(folder, name))]
         below[:] = [name for name in below if not name.startswith(".")]
         yield folder, [name for name in (*names, *linked) if not name.startswith(".")]
+
+
+def _refuse(error: OSError) -> NoReturn:
+    """Let no folder that cannot be listed pass for an empty one."""
+    raise error
+
+
+def ledger_parts(export: Path) -> tuple[Path, ...]:
+    """Return the parts of the ledger of an export here, in order; nothing where it has none, as it may not be pushed.
+
+    They are looked for by name: no manifest says how many there are, so a listing that lacks one would pass.
+
+    Raises:
+        OSError: the disk does not say whether a part is there.
+    """
+    parts = (export / part_file("ledger", number) for number in count())
+    return tuple(takewhile(_is_there, parts))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _entry(root: Path, path: Path) -> ExportFile:

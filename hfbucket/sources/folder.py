@@ -68,7 +68,13 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
             mtime_ns=entry.mtime_ns,
         )
         image = _look(unit, entry, name, config, look)
-        rows.add(place, key=name, image=image, meta=_meta(unit, entry, rows), sidecars=_captions(unit, entry, rows))
+        meta: dict[str, Any] = {}
+        captions: dict[str, bytes] = {}
+        try:
+            meta, captions = _meta(unit, entry, rows), _captions(unit, entry, rows)
+        except OSError as error:  # without what it says the image would be another one, and stay so
+            image = unreadable(f"what lies beside it cannot be read: {error.strerror or type(error).__name__}")
+        rows.add(place, key=name, image=image, meta=meta, sidecars=captions)
     return rows.finish()
 
 
@@ -244,13 +250,14 @@ def _captions(unit: Unit, entry: FileEntry, rows: Rows) -> dict[str, bytes]:
 
 
 def _sidecar(unit: Unit, path: bytes, rows: Rows) -> bytes | None:
-    """Return the bytes of a file beside an image; None, and a note, where they cannot be had."""
-    try:
-        with store.RandomFile(store.join(unit.url, path)) as file:
-            if file.size_bytes <= _SIDECAR_LIMIT_BYTES:
-                return file.pread(0, file.size_bytes)
-            problem = f"has {file.size_bytes} bytes, more than {_SIDECAR_LIMIT_BYTES}"
-    except OSError as error:
-        problem = error.strerror or type(error).__name__
+    """Return the bytes of a file beside an image; None, and a note, where there are too many.
+
+    Raises:
+        OSError: it cannot be read, which may be otherwise next time.
+    """
+    with store.RandomFile(store.join(unit.url, path)) as file:
+        if file.size_bytes <= _SIDECAR_LIMIT_BYTES:
+            return file.pread(0, file.size_bytes)
+        problem = f"has {file.size_bytes} bytes, more than {_SIDECAR_LIMIT_BYTES}"
     rows.note(f"cannot be read: {problem}; its image goes without", name=text_of(path))
     return None

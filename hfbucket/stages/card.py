@@ -15,7 +15,7 @@ from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest.model import HistoryEntry, Manifest
 from hfbucket.core.manifest.plain import is_ours
 from hfbucket.core.transfer.push import Part, PushFile
-from hfbucket.errors import ConfigError, FormatError
+from hfbucket.errors import ChangeError, ConfigError, FormatError
 from hfbucket.io.atomic import TEMPORARY, replacing
 from hfbucket.io.cards import has_own_templates, render_card
 from hfbucket.io.clock import created
@@ -23,10 +23,12 @@ from hfbucket.io.export_files import file_url
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
 from hfbucket.io.store import is_local, local_path, read_bytes
 from hfbucket.load.location import Location, locate
+from hfbucket.stages.rounds import disk_told
 
 __all__ = ["update_card"]
 
 
+@disk_told(ChangeError)
 def update_card(
     export: str | os.PathLike[str], words: Words, templates: Mapping[str, str] | None = None
 ) -> tuple[Manifest, tuple[str, ...]]:
@@ -47,6 +49,7 @@ def update_card(
     Raises:
         FormatError: there is no finished export, it is at another place, or another tool's.
         ConfigError: the words cannot stand in a card, or its own templates are not given.
+        ChangeError: the disk is full, or a file cannot be read.
         PushError: the Hub does not take it, or the branch has changed in the meantime.
     """
     location = locate(export)

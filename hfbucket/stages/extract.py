@@ -25,7 +25,7 @@ from hfbucket.load.plan import ALL, ShardRef, shard_refs
 from hfbucket.sources import tars
 from hfbucket.sources.detect import resolve
 from hfbucket.stages.care import Care, workers_for
-from hfbucket.stages.rounds import run_rounds
+from hfbucket.stages.rounds import disk_told, run_rounds
 from hfbucket.stages.survey import refuse_empty
 from hfbucket.stages.unpack import Unpack, Unpacked, read_receipt, unpack
 
@@ -57,6 +57,7 @@ class _Tar:
     folder: str
 
 
+@disk_told(BuildError)
 def extract(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],

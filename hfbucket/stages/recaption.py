@@ -21,6 +21,7 @@ from hfbucket.core.plan.caption_facts import caption_sources, captions_entry
 from hfbucket.core.removal import known_conversions
 from hfbucket.errors import ChangeError, ConfigError
 from hfbucket.io.cards import read_templates
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.tables import read_groups, table_writer
@@ -184,7 +185,7 @@ def _rows(opened: OpenExport, rows: Path, written: Mapping[str, Shard], totals: 
 
 def _ledger(opened: OpenExport, dropped: list[str]) -> tuple[str, ...]:
     """Write the ledger with the images that are dropped; return its parts, none where nothing is, or there is none."""
-    parts = sorted((opened.folder / "ledger").glob("part-*.parquet")) if dropped else []
+    parts = ledger_parts(opened.folder) if dropped else []
     gone = pa.array(dropped, pa.string())
 
     def tables() -> Iterator[pa.Table]:

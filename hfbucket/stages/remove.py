@@ -20,6 +20,7 @@ from hfbucket.core.manifest.model import Manifest, SampleTable, Shard
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.core.removal import Cut, entomb, known_conversions, with_removed
 from hfbucket.errors import ChangeError
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.places import Place, remove_tree
@@ -28,7 +29,7 @@ from hfbucket.io.tables import read_groups
 from hfbucket.schemas import LEDGER, SAMPLES
 from hfbucket.stages.change.apply import OpenExport, local_folder, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change, with_shards
-from hfbucket.stages.change.find import Found, find, ledger_parts, wanted
+from hfbucket.stages.change.find import Found, find, wanted
 from hfbucket.stages.change.shards import ShardChange, rewrite_shards
 from hfbucket.stages.write.fold import Totals, write_parts
 from hfbucket.stages.write.work import Work, work_of

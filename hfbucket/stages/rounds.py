@@ -23,6 +23,9 @@ _PAUSE_S: Final = 2.0
 GO_ON: Final = "what is done stays done: run the same command again to go on"
 """How every error of a build ends that can be mended."""
 
+AGAIN: Final = "look after that, then run the same command again"
+"""How errors end of commands that keep nothing half done."""
+
 _HOPELESS: Final = {
     errno.ENOSPC: "the disk is full",
     getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up",
@@ -63,6 +66,8 @@ def disk_told(kind: type[HfBucketError], remedy: str = GO_ON) -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:  # no disk: who reads what is printed has seen enough
+        raise
     except OSError as error:
         raise kind(f"{failure_of(None, error).reason}; {remedy}") from error
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import hfbucket
 from hfbucket.config import Config
+from hfbucket.core.card.words import Words
+from hfbucket.errors import SourceError, VerifyError
 from hfbucket.io.workspace.database import writing
+from hfbucket.stages.card import update_card
+from hfbucket.stages.workspace.bring import bring
+from hfbucket.stages.workspace.export import export as export_captions
+from hfbucket.stages.workspace.init import init
+from tests.faults.results import Result, Sameness, exported, or_empty, piece_by_piece, said, unpacked, whole
 from tests.io.workspace.made import make_workspace, write_captions
 from tests.stages.pictures import draw_folder, draw_parquet, draw_tar
 
@@ -30,12 +39,22 @@ class Command:
     #: Makes what lies there before.
     prepare: Callable[[Path], object]
     run: Callable[[Path], object]
-    #: The export that comes of it.
+    #: What comes of it.
     result: str = "export"
-    #: Whether it needs the loopback Hub.
-    hub: bool = False
+    #: How that is read; nothing where its readers refuse it.
+    reads: Callable[[Path], Result | None] = exported
+    #: What of it may stand there after a fault.
+    sameness: Sameness = whole
+    #: Whether it needs the loopback Hub, and what is there.
+    hub: Literal["", "nothing", "with the export"] = ""
     #: Whether the result was whole before, and stays so or says that it is being changed.
     changes: bool = False
+    #: Whether a second call, with the result there, does nothing.
+    once: bool = False
+    #: Whether it is there to find out what cannot be read.
+    must_tell: bool = False
+    #: Files beside those of the result that may stay or be others: each says why.
+    loose: tuple[re.Pattern[str], ...] = ()
 
 
 def _photos(folder: Path) -> None:
@@ -89,6 +108,38 @@ def _push_to_hub(folder: Path) -> None:
     hfbucket.push(folder / "export", REPO, workers=0)
 
 
+def _verify(folder: Path) -> None:
+    """As the command does, which ends with 1 where there is a problem."""
+    if problems := hfbucket.verify(folder / "export", workers=0).problems:
+        raise VerifyError(str(problems[0]))
+
+
+def _captioned(folder: Path) -> None:
+    """A workspace with captions, and a file of others: for some images the same, for some other ones, for some new."""
+    ids = [f"{number:04d}.jpg" for number in range(_COUNT)]
+    make_workspace(folder / "captions.sqlite", ids)
+    write_captions(folder / "captions.sqlite", "long", {i: f"a long caption of {i}" for i in ids[:4]})
+    rows = [{"image_id": i, "text": f"a {'long' if i < ids[2] else 'better'} caption of {i}"} for i in ids]
+    made = "2023-11-14T22:13:20Z"
+    lines = [json.dumps({**row, "created": made}) for row in rows]
+    (folder / "source.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _init(folder: Path) -> None:
+    """Images that cannot be read are left out and counted; who wants them all runs it again."""
+    made = init([str(folder / "source")], folder / "captions.sqlite", config())
+    if made.left_out:
+        raise SourceError(f"left out: {made.left_out}")
+
+
+_SQLITE: Final = (re.compile(r"\.sqlite(-wal|-shm)?$"),)
+"""SQLite lays equal rows out in its own ways; its rows are what is compared."""
+_SHARED: Final = (re.compile(r"^files/\.hfbucket-extract/\..*\.tmp$"),)
+"""Several machines may extract into one folder: what a killed one leaves may be another's that is at work."""
+
+_WORDS: Final = Words(title="Others", license="cc-by-4.0")
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "build, passthrough": Command(
         prepare=_photos,
@@ -105,7 +156,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         ),
     ),
     "recaption": Command(prepare=_built, run=_recaption, changes=True),
-    "recaption to another": Command(prepare=_built, run=_recaption_aside, result="other"),
+    "recaption to another": Command(prepare=_built, run=_recaption_aside, result="other", once=True),
     "remove": Command(
         prepare=_built, changes=True,
         run=lambda f: hfbucket.remove(f / "export", ids=["0000.jpg", "0003.jpg", "0004.jpg"], workers=0),
@@ -120,7 +171,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "push over another": Command(
         prepare=_pushed, result="target", run=lambda f: hfbucket.push(f / "export", str(f / "target"), workers=0)
     ),
-    "push to the Hub": Command(prepare=_built, run=_push_to_hub, hub=True, changes=True),
+    "push to the Hub": Command(prepare=_built, run=_push_to_hub, hub="nothing", changes=True),
     "pull from a folder": Command(
         prepare=_built, result="here", run=lambda f: hfbucket.pull(str(f / "export"), f / "here", workers=1)
     ),
@@ -129,6 +180,33 @@ COMMANDS: Final[Mapping[str, Command]] = {
         run=lambda f: hfbucket.pull(str(f / "export"), f / "here", overwrite=True, workers=1),
     ),
     "pull from the Hub": Command(
-        prepare=_built, result="here", hub=True, run=lambda f: hfbucket.pull(REPO, f / "here", workers=1)
+        prepare=_built, result="here", hub="with the export", run=lambda f: hfbucket.pull(REPO, f / "here", workers=1)
+    ),
+    "verify": Command(prepare=_built, changes=True, must_tell=True, run=_verify),
+    "card": Command(
+        prepare=_built, changes=True, sameness=piece_by_piece, run=lambda f: update_card(f / "export", _WORDS)
+    ),
+    "card on the Hub": Command(
+        prepare=_built, hub="with the export", changes=True, run=lambda f: update_card(REPO, _WORDS)
+    ),
+    "extract": Command(
+        prepare=_built, result="files", reads=unpacked, sameness=or_empty, loose=_SHARED,
+        run=lambda f: hfbucket.extract(f / "export", f / "files", workers=0),
+    ),
+    "extract a tar, smaller": Command(
+        prepare=_streams, result="files", reads=unpacked, sameness=or_empty, loose=_SHARED,
+        run=lambda f: hfbucket.extract(f / "source/a.tar.gz", f / "files", workers=0, max_short_edge=100),
+    ),
+    "workspace init": Command(
+        prepare=_photos, result="captions.sqlite", reads=said, sameness=piece_by_piece, loose=_SQLITE,
+        run=_init,
+    ),
+    "workspace import": Command(
+        prepare=_captioned, result="captions.sqlite", reads=said, sameness=piece_by_piece, loose=_SQLITE,
+        run=lambda f: bring(f / "captions.sqlite", "long", str(f / "source.jsonl")),
+    ),
+    "workspace export": Command(
+        prepare=_captioned, result="out", reads=unpacked, loose=(*_SQLITE, re.compile(r"^out/\..*\.tmp$")),
+        run=lambda f: export_captions(f / "captions.sqlite", str(f / "out/captions.jsonl")),
     ),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 Calls of the system that Python makes are replaced in this process, so this is for children that end soon. A *step* is
 one such call: what it does (`write`, `rename` …), to which file, the how-manieth of its kind there. What native code
-reads by itself (memory maps, SQLite) is no step.
+does by itself (memory maps, SQLite) is no step; only `file size limit` meets it, too, because the kernel does that.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import errno
 import io
 import os
 import re
+import resource
+import signal
 import threading
 import time
 from collections import Counter
@@ -38,12 +40,23 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "no listing": ("list",),
     "stale listing": ("list",),
     "slow": ("write", "copy", "read", "rename", "fsync", "list"),
+    "killed": ("rename", "link", "unlink", "mkdir", "fsync"),
+    "power cut": ("rename", "link", "unlink", "fsync"),
+    "file size limit": ("size",),
 }
-"""What fails how, and the steps at which it can. `disk full`: from then on nothing grows. `unreadable`, `unlink never
-works`: every such call on that file from then on. `stale listing`: what came last is not in it yet."""
+"""What fails how, and the steps at which it can. `disk full`: from then on nothing grows. `slow`: from then on every
+such call takes its time. `unreadable`, `unlink never works`: every such call on that file from then on. `stale
+listing`: what came last is not in it yet. `killed`: before the step, by SIGKILL. `power cut`: the same, and files are
+empty that were written since they were last flushed; names come and go in the order in which they did. `file size
+limit`: no file grows beyond so many bytes."""
 
-_FOR_EVER: Final = frozenset({"disk full", "unreadable", "unlink never works"})
-_PAUSE_S: Final = 0.01
+SIZE: Final = "size"
+"""What the step of a `file size limit` does; its number is the limit in bytes."""
+
+DEADLY: Final = frozenset({"killed", "power cut"})
+_FOR_EVER: Final = frozenset({"disk full", "slow", "unreadable", "unlink never works"})
+_OF_ONE_FILE: Final = frozenset({"unreadable", "unlink never works"})
+_PAUSE_S: Final = 0.005
 _OWN_NUMBERS: Final = re.compile(r"\.\d+\.tmp$|hfbucket-[a-z0-9_]{8}")
 
 
@@ -72,8 +85,9 @@ class Disk:
         self.met = False
         self._root, self._fault = os.path.abspath(folder) + os.sep, fault
         self._count: Counter[tuple[str, str]] = Counter()
-        self._lock = threading.Lock()
-        self._system: dict[str, Callable[..., Any]] = {}
+        self._lock = threading.RLock()
+        #: Device and inode of files that were written since they were last flushed.
+        self._dirty: set[tuple[int, int]] = set()
 
     def __enter__(self) -> Disk:
         """Take the place of the system's calls; there is no way back."""
@@ -82,6 +96,7 @@ class Disk:
         for name, does in (("unlink", "unlink"), ("remove", "unlink"), ("rmdir", "unlink"), ("mkdir", "mkdir")):
             self._watch(os, name, does)
         self._watch(os, "fsync", "fsync")
+        os.sync = self._dirty.clear
         self._watch(os, "scandir", "list", result=_Entries)
         self._watch(os, "listdir", "list", result=lambda names, stale: names[:-1] if stale else names)
         self._watch(os, "write", "write", size=1)
@@ -93,11 +108,15 @@ class Disk:
         self._open = io.open
         builtins.open = io.open = self._opened
         self._watch_parquet()
+        if self._fault is not None and self._fault.step.does == SIZE:
+            self.met = True
+            _limit_sizes(self._fault.step.number)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Stop failing; calls are still counted."""
         self._fault = None
+        _limit_sizes(None)
 
     def at(self, does: str, file: Any) -> str:
         """Count a step; return `short`, `half`, `stale` where it is to do less than asked, else nothing.
@@ -114,16 +133,40 @@ class Disk:
             self.steps.append(step)
             fault = self._fault
             if fault is None or not self._meets(fault, step):
+                self._remember(does, file)
                 return ""
             self.met = True
+            if fault.kind == "power cut":
+                self._lose()
+            if fault.kind in DEADLY:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._remember(does, file)
         return _happen(fault.kind, does, self._root + path)
+
+    def _remember(self, does: str, file: Any) -> None:
+        """Keep in mind what is not on the disk yet."""
+        if does in ("write", "copy", "fsync"):
+            status = os.stat(file)
+            change = self._dirty.discard if does == "fsync" else self._dirty.add
+            change((status.st_dev, status.st_ino))
+
+    def _lose(self) -> None:
+        """Take away what was written and not flushed."""
+        self._fault = None
+        for folder, _, names in os.walk(self._root):
+            for name in names:
+                status = os.lstat(path := os.path.join(folder, name))
+                if (status.st_dev, status.st_ino) in self._dirty:
+                    os.truncate(path, 0)
 
     def _meets(self, fault: Fault, step: Step) -> bool:
         if step == fault.step:
             return True
         if not self.met or fault.kind not in _FOR_EVER or step.does not in KINDS[fault.kind]:
             return False
-        return fault.kind == "disk full" or step.file == fault.step.file
+        if fault.kind == "slow":
+            return step.does == fault.step.does
+        return fault.kind not in _OF_ONE_FILE or step.file == fault.step.file
 
     def _path(self, file: Any) -> str | None:
         """Return a file below the folder; None for others."""
@@ -153,7 +196,7 @@ class Disk:
                 system(*args, **kwargs)
                 raise _error("write error", does, os.fsdecode(self._path(file) or ""))
             if name == "fsync":
-                return None
+                return None  # it would take its time, and shows nowhere but in `_dirty`
             found = system(*args, **kwargs)
             return found if result is None else result(found, less == "stale")
 
@@ -245,6 +288,12 @@ def _stack(
     kind: Any = io.BufferedRandom if "+" in mode else io.BufferedWriter if changing else io.BufferedReader
     buffered = kind(raw, size)
     return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding or "utf-8", errors, newline)
+
+
+def _limit_sizes(size_bytes: int | None) -> None:
+    """Let no file of this process grow beyond a size, whoever writes it; without one, any may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard if size_bytes is None else size_bytes, hard))
 
 
 def _less(args: tuple[Any, ...], size: int) -> tuple[Any, ...]:

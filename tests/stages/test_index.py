@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.errors import BuildError, SourceError
 from hfbucket.io.index_files import Index
+from hfbucket.io.random_file import RandomFile
 from hfbucket.schemas import INDEX
 from hfbucket.sources import folder
 from hfbucket.stages import index as stage
@@ -104,6 +106,29 @@ def test_files_that_could_not_be_read_are_tried_again(tmp_path: Path) -> None:
     (root / "b.jpg").symlink_to(tmp_path / "later.jpg")
     assert scans([str(root)])[0].columns("outcome")["outcome"].to_pylist() == [None, "source_errors"]
     assert scans([str(root)])[1] == 1
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.json"])
+def test_images_whose_files_beside_could_not_be_read_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    root = put(tmp_path / "d", {"a.jpg": image(), name: b'{"caption": "a lamp"}', "b.jpg": image()})
+    pread = RandomFile.pread
+
+    def fails(self: RandomFile, offset: int, size: int) -> bytes:
+        if self.url.endswith(name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(self, offset, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RandomFile, "pread", fails)
+        table = scans([str(root)])[0].columns("outcome", "detail")
+    assert table["outcome"].to_pylist() == ["source_errors", None]
+    assert table["detail"].to_pylist() == ["what lies beside it cannot be read: Input/output error", None]
+    index, again = scans([str(root)])
+    assert again == 1
+    assert index.columns("outcome")["outcome"].to_pylist() == [None, None]
+    assert any("a lamp" in (text or "") for text in index.columns("captions")["captions"].to_pylist()[0])
 
 
 def test_events_tell_the_cache_the_notes_and_what_must_be_read(tmp_path: Path) -> None:

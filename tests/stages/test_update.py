@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +25,6 @@ from hfbucket.stages.remove import remove
 from hfbucket.stages.verify.run import verify
 from tests.stages.pictures import caption, draw_folder, draw_parquet, draw_tar, picture, tree
 from tests.stages.write.test_build import SETTINGS, ledger, samples
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -357,14 +352,3 @@ def test_two_inputs_of_one_id(tmp_path: Path) -> None:
     assert [row["outcome"] for row in all_ledger(export) if row["image_id"] == key_of(digest_of("0000.jpg"))] == [
         "removed"
     ] * 2
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL and fork")
-def test_killed_at_its_changes_of_the_disk(tmp_path: Path) -> None:
-    share = random.randrange(1000)  # each run other places
-    script = str(ROOT / "tests/stages/kill_growth.py")
-    command = [sys.executable, script, "update", str(tmp_path), "6", str(share)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"share {share}: {done.stderr}"
-    assert int(done.stdout) > (60 if sys.version_info >= (3, 11) else 20)

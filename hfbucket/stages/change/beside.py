@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import ChangeError
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished, work_folder
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.moves import link_or_copy
@@ -36,7 +37,7 @@ def link_unchanged(folder: Path, new: Path, before: Manifest, after: Manifest) -
     shards = (shard.file for entry in after.buckets.values() for shard in entry.shards)
     files = [*shards, *(file.file for file in after.small_files)]
     if not (new / "ledger").exists():
-        files += [path.relative_to(folder).as_posix() for path in sorted((folder / "ledger").glob("part-*.parquet"))]
+        files += [path.relative_to(folder).as_posix() for path in ledger_parts(folder)]
     for file in files:
         target = new / file
         if not target.exists():

@@ -22,6 +22,7 @@ from hfbucket.errors import ChangeError, SampleError
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.cards import has_own_templates, render_card
 from hfbucket.io.clock import created
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.images.preview import make_preview
 from hfbucket.io.random_file import RandomFile
 from hfbucket.io.receipts import read_receipt, receipt_file
@@ -117,7 +118,7 @@ def _files(opened: OpenExport) -> Iterator[str]:
 
 
 def _ledger(opened: OpenExport) -> tuple[str, ...]:
-    return tuple(f"ledger/{path.name}" for path in sorted((opened.folder / "ledger").glob("part-*.parquet")))
+    return tuple(f"ledger/{path.name}" for path in ledger_parts(opened.folder))
 
 
 def _with_pictures(opened: OpenExport, manifest: Manifest) -> tuple[Manifest, tuple[str, ...]]:

@@ -21,11 +21,12 @@ from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.core.removal import REMOVED, Bools
 from hfbucket.errors import ConfigError
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.sql import Where
 from hfbucket.io.tables import read_groups
 from hfbucket.schemas import LEDGER
 
-__all__ = ["Found", "Wanted", "find", "ledger_parts", "wanted"]
+__all__ = ["Found", "Wanted", "find", "wanted"]
 
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
@@ -109,11 +110,6 @@ def find(folder: Path, manifest: Manifest, conditions: Wanted, *, on_event: OnEv
     _look_into_ledger(folder, ids, found)
     found.unknown = ids.unseen + hashes.unseen - found.already
     return found
-
-
-def ledger_parts(folder: Path) -> tuple[Path, ...]:
-    """Return the parts of an export's ledger, in order; nothing where it has none, as it is not pushed unasked."""
-    return tuple(sorted((folder / "ledger").glob("part-*.parquet")))
 
 
 class _Given:

@@ -24,7 +24,7 @@ from hfbucket.core.plan.reselect import own_lists, own_stored, reselected
 from hfbucket.core.plan.variants import TEXTS, Merge, merge_of, merged, merged_sources
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import ChangeError
-from hfbucket.io.export_files import viewed
+from hfbucket.io.export_files import ledger_parts, viewed
 from hfbucket.io.tables import read_groups
 from hfbucket.io.workspace import Workspace
 from hfbucket.schemas import SAMPLES
@@ -68,7 +68,7 @@ class Selection:
     def waiting(self, folder: Path) -> int:
         """Return how many images that were left out for want of a caption have one by this selection."""
         count = 0
-        for part in sorted((folder / "ledger").glob("part-*.parquet")) if self.workspace is not None else ():
+        for part in ledger_parts(folder) if self.workspace is not None else ():
             for group in read_groups(part, ["image_id", "outcome"]):
                 ids = group["image_id"].filter(pc.equal(group["outcome"], NO_CAPTION))
                 texts = self.workspace.captions_of(ids, self.variants)["captions"] if self.workspace else None

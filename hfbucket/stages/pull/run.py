@@ -18,7 +18,7 @@ from hfbucket.core.manifest.model import Manifest, Shard
 from hfbucket.core.manifest.plain import is_ours, with_listed_shards
 from hfbucket.core.transfer.selection import Selection, check_names, part_of, select, table_rows
 from hfbucket.errors import FormatError, PullError
-from hfbucket.io.atomic import write_bytes
+from hfbucket.io.atomic import remove_temporaries, write_bytes
 from hfbucket.io.export_files import ExportFile, file_url, list_files
 from hfbucket.io.fetch import Wanted, is_there
 from hfbucket.io.journal import refuse_unfinished
@@ -199,6 +199,7 @@ def _aside(folder: Path) -> Iterator[Path]:
     with locked(aside / "lock", wait_s=2) as held:
         if not held:
             raise PullError(f"another process is pulling into {folder}; wait for it to end")
+        remove_temporaries(folder, folder / "samples")  # of a pull that was killed
         yield aside
         shutil.rmtree(aside)
 

@@ -98,7 +98,7 @@ def shard_findings(
     size_bytes = sum(task.shard.shard.bytes or 0 for task in tasks)
     results: dict[str, _Found] = {}
     on_event(Progress(stage="check", done=0, total=len(tasks), unit="shards"))
-    count = worker_count(workers) if size_bytes > _IN_PROCESS_BYTES else 1
+    count = worker_count(workers) if size_bytes > _IN_PROCESS_BYTES else 0
     for task, result in map_tasks(_check, tasks, workers=count):
         if isinstance(result, Failure):
             raise VerifyError(f"{task.shard.shard.file}: {result.reason}; run push again")

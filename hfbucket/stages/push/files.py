@@ -13,6 +13,7 @@ from hfbucket.core.manifest.plain import is_ours
 from hfbucket.core.transfer.push import PushFile
 from hfbucket.core.transfer.target import TargetName
 from hfbucket.errors import ConfigError, PushError
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.push_stores import sha256_of
@@ -58,7 +59,7 @@ def _files(folder: Path, manifest: Manifest, ledger: bool) -> Iterator[PushFile]
         if entry.sha256 is None or entry.bytes is None:
             raise PushError(f"{entry.file}: the manifest must give its sha256 and bytes; run the build again")
         yield PushFile(path=entry.file, size_bytes=entry.bytes, sha256=entry.sha256, source=str(folder / entry.file))
-    tables = sorted((folder / "ledger").glob("part-*.parquet")) if ledger else []
+    tables = ledger_parts(folder) if ledger else []
     for path in (*tables, *(folder / name for name in _LOOSE)):
         if path.is_file():
             name = path.relative_to(folder).as_posix()

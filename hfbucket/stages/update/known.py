@@ -18,10 +18,10 @@ from hfbucket.core.manifest.settings import settings_of
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.growth import Int64s, Known, key_words, places_of
 from hfbucket.errors import ChangeError
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.index_files import Index
 from hfbucket.io.tables import read_groups, read_rows
 from hfbucket.schemas import LEDGER
-from hfbucket.stages.change.find import ledger_parts
 
 __all__ = ["held", "left_out_rows", "listed", "meta_keys", "named", "read_known"]
 

@@ -17,11 +17,11 @@ from hfbucket.core.manifest.model import Manifest, SampleTable
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.growth import LEFT_OUT, NEW, REMOVED, Bools, Growth, Int64s, Known
 from hfbucket.core.plan.model import Plan
+from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.index_files import Index
 from hfbucket.io.receipts import Receipt, read_samples
 from hfbucket.io.tables import read_groups
 from hfbucket.schemas import LEDGER, SAMPLES
-from hfbucket.stages.change.find import ledger_parts
 from hfbucket.stages.update.known import left_out_rows
 from hfbucket.stages.write.fold import Totals, ledger_rows, write_parts
 

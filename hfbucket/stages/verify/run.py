@@ -24,6 +24,7 @@ from hfbucket.io.export_files import ExportFile, list_files, viewed
 from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest_bytes
 from hfbucket.load.location import locate
+from hfbucket.stages.rounds import AGAIN, disk_told
 from hfbucket.stages.verify.card import check_card_files
 from hfbucket.stages.verify.sample import check_samples
 from hfbucket.stages.verify.shard import ShardResult, ShardTask, check_shard
@@ -70,6 +71,7 @@ class Report:
         return {"ok": self.ok, **asdict(self)}
 
 
+@disk_told(VerifyError, AGAIN)
 def verify(
     export: str | os.PathLike[str],
     *,
@@ -93,6 +95,7 @@ def verify(
 
     Raises:
         FormatError: there is no manifest at all.
+        VerifyError: the disk does not give a file that is there.
         SourceError: there is no such place.
         ConfigError: no such depth; or samples are asked for of an export without sample tables.
     """

@@ -16,6 +16,7 @@ from hfbucket.io import store
 from hfbucket.io.workspace.bring import Bringing, first_image, put_source, refuse_own
 from hfbucket.io.workspace.caption_files import read_captions
 from hfbucket.io.workspace.database import writing
+from hfbucket.stages.rounds import disk_told
 
 Match = Literal["image_id", "key", "source_sha256"]
 
@@ -77,6 +78,7 @@ class Imported:
     unreadable: tuple[str, ...]
 
 
+@disk_told(WorkspaceError)
 def bring(
     workspace: str | os.PathLike[str],
     variant: str,

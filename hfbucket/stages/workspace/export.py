@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from hfbucket.core.workspace.brought import STATUSES
-from hfbucket.errors import ConfigError
+from hfbucket.errors import ConfigError, WorkspaceError
 from hfbucket.io.workspace.export import export_file, export_lines, variants_of
+from hfbucket.stages.rounds import AGAIN, disk_told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,7 @@ class Exported:
     captions: int
 
 
+@disk_told(WorkspaceError, AGAIN)
 def export(
     workspace: str | os.PathLike[str],
     output: str | BinaryIO,
@@ -38,7 +40,7 @@ def export(
 
     Raises:
         ConfigError: there is no such variant or status.
-        WorkspaceError: the workspace cannot be read, or the ending of the file is not known.
+        WorkspaceError: the workspace cannot be read, the ending of the file is not known, or the disk is full.
     """
     known = variants_of(workspace)
     if unknown := [name for name in variants if name not in known]:

@@ -25,7 +25,7 @@ from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.workspace import rows as rules
 from hfbucket.core.workspace.brought import LONGEST_CAPTION_BYTES
 from hfbucket.core.workspace.rows import Texts
-from hfbucket.errors import ConfigError, FormatError
+from hfbucket.errors import ConfigError, FormatError, WorkspaceError
 from hfbucket.io import store
 from hfbucket.io.export_files import open_file
 from hfbucket.io.index_files import Index
@@ -35,6 +35,7 @@ from hfbucket.io.workspace.database import writing
 from hfbucket.sources import SOURCES
 from hfbucket.stages.index import index_of
 from hfbucket.stages.plan import check_ids, keys_of
+from hfbucket.stages.rounds import disk_told
 from hfbucket.stages.survey import survey
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class _Piece:
     others: tuple[tuple[Texts, str | None], ...] = ()
 
 
+@disk_told(WorkspaceError)
 def init(
     sources: Sequence[str],
     workspace: str | os.PathLike[str],

@@ -163,6 +163,14 @@ def damage(path: Path) -> None:
     path.write_bytes(data)
 
 
+def test_what_a_killed_pull_left_goes(remote: Path, tmp_path: Path) -> None:
+    pull(URL, tmp_path / "out")
+    for name in (".manifest.json.12.tmp", "samples/.part-00000.parquet.12.tmp"):
+        (tmp_path / "out" / name).write_bytes(b"half")
+    pull(URL, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(remote)
+
+
 def test_wrong_bytes_are_refused_and_mended(remote: Path, tmp_path: Path) -> None:
     shard = "buckets/r64_p1024x1024/shard-00001.tar"
     good = (remote / shard).read_bytes()
