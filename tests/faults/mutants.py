@@ -96,17 +96,13 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         command="build, passthrough", replaced={"hfbucket.stages.write.build.remove_temporaries": _nothing},
         kinds=("killed",), at="^export/manifest", says="other files after killed",
     ),
-    "scratch of a change is not deleted": Mutant(
-        command="recaption to another", replaced={"hfbucket.stages.write.forward.remove_folder": _nothing},
-        kinds=("sync fails",), at=r"^other\.work/change", says="other files after",
-    ),
     "the note of a push stays when it cannot be deleted": Mutant(
         command="push to a folder", replaced={"hfbucket.io.push_stores.FolderStore.delete": _delete_quietly},
         kinds=("unlink fails",), says="says that it is done, and is not",
     ),
     "an image that cannot be read counts as damaged": Mutant(
         command="build, passthrough", replaced={"hfbucket.sources.folder.unreadable": _as_undecodable},
-        kinds=("read error",), at="^source", says="says that it is done, and is not",
+        kinds=("read error",), at="^source", says="cannot be run again",
     ),
     "what could not be read is remembered": Mutant(
         command="build, passthrough", replaced={"hfbucket.stages.index.pc": _KEPT_FOR_EVER},
