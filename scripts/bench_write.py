@@ -136,7 +136,7 @@ def shard_tasks(index: Index, plan: Plan, config: Config, export: Path) -> list[
 def write_all(tasks: list[ShardTask], target: Path) -> None:
     """Write every shard, in this process, into an export that is not there yet; receipts where the tasks say."""
     for task in tasks:
-        job = replace(task.job, export=str(target))
+        job = replace(task.job, export=target)
         if (failure := write_shard(replace(task, job=job))) is not None:
             raise SystemExit(f"{failure.task}: {failure.reason}")
 
