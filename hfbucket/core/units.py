@@ -34,6 +34,8 @@ class FileEntry:
     #: Same-stem sidecars that exist, as paths below the root: caption text and JSON metadata.
     text: bytes | None = None
     json: bytes | None = None
+    text_bytes: int = 0
+    json_bytes: int = 0
     #: Row of a metadata.jsonl / .csv / .parquet that names this file, as JSON.
     row: str | None = None
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,17 +10,17 @@ from itertools import accumulate
 from types import TracebackType
 from typing import BinaryIO, cast
 
-from hfbucket.io.urls import filesystem, is_local, local_path
+from hfbucket.io.ahead import Blocks
+from hfbucket.io.ranges import RemoteFile
+from hfbucket.io.seekable import Seekable
+from hfbucket.io.urls import is_local, local_path
 
-_BLOCK_BYTES = 4 << 20
 
-
-def open_seekable(url: str) -> BinaryIO:
-    """Return the file opened for reading with seek; remote ones read ahead in blocks."""
+def open_seekable(url: str, *, token: str | bool | None = None) -> BinaryIO:
+    """Return the file opened for reading with seek; remote ones come in blocks, ahead where they are read through."""
     if is_local(url):
         return open(local_path(url), "rb")
-    fs, path = filesystem(url)
-    return cast("BinaryIO", fs.open(path, "rb", block_size=_BLOCK_BYTES))
+    return cast("BinaryIO", _InBlocks(RemoteFile(url, token=token)))
 
 
 class RandomFile:
@@ -30,21 +28,27 @@ class RandomFile:
 
     Args:
         sequential: the reads go forward through the file, so a remote one is read ahead in blocks.
+        size_bytes: of a remote one, where known.
+        head_bytes: of a remote one so many first bytes are fetched now.
     """
 
-    def __init__(self, url: str, *, sequential: bool = False) -> None:
+    def __init__(
+        self, url: str, *, sequential: bool = False, size_bytes: int | None = None, head_bytes: int = 0
+    ) -> None:
         self.url = url
+        self._head = b""
         self._descriptor = -1
-        self._stream: BinaryIO | None = None
-        self._lock = threading.Lock()
+        self._blocks: Blocks | None = None
         if is_local(url):
             self._descriptor = os.open(local_path(url), os.O_RDONLY | getattr(os, "O_BINARY", 0))
             self.size_bytes = os.fstat(self._descriptor).st_size
         else:
-            self._fs, self._path = filesystem(url)
-            self.size_bytes = int(self._fs.info(self._path)["size"])
+            self._far = RemoteFile(url, size_bytes=size_bytes)
+            self.size_bytes = self._far.size_bytes
             if sequential:
-                self._stream = open_seekable(url)
+                self._blocks = Blocks(self._far.read, self.size_bytes, is_forward=True)
+            elif head_bytes and self.size_bytes:
+                self._head = self._far.read(0, min(head_bytes, self.size_bytes))
 
     @property
     def descriptor(self) -> int | None:
@@ -56,12 +60,11 @@ class RandomFile:
         size = min(size, self.size_bytes - offset)
         if size <= 0:
             return b""
-        if self._stream is not None:
-            with self._lock:
-                self._stream.seek(offset)
-                return self._stream.read(size)
+        if self._blocks is not None:
+            return self._blocks.pread(offset, size)
         if self._descriptor < 0:
-            return cast("bytes", self._fs.cat_file(self._path, start=offset, end=offset + size))
+            is_here = offset + size <= len(self._head)
+            return self._head[offset : offset + size] if is_here else self._far.read(offset, offset + size)
         data = os.pread(self._descriptor, size, offset)
         while len(data) < size:  # one read of Linux ends at 2 GiB, and any may end early
             more = os.pread(self._descriptor, size - len(data), offset + len(data))
@@ -75,8 +78,8 @@ class RandomFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        if self._stream is not None:
-            self._stream.close()
+        if self._blocks is not None:
+            self._blocks.close()
 
     def __enter__(self) -> RandomFile:
         return self
@@ -96,13 +99,22 @@ class JoinedFile:
 
     def __init__(self, urls: Sequence[str], *, sequential: bool = False) -> None:
         with ExitStack() as stack:
-            self._files = [stack.enter_context(RandomFile(url, sequential=sequential)) for url in urls]
+            self._files = [stack.enter_context(RandomFile(url)) for url in urls]
             self._opened = stack.pop_all()
         self._ends = list(accumulate(file.size_bytes for file in self._files))
         self.size_bytes = self._ends[-1] if self._ends else 0
+        self._blocks: Blocks | None = None
+        if sequential and any(file.descriptor is None for file in self._files):
+            self._blocks = Blocks(
+                lambda start, stop: self._pread(start, stop - start), self.size_bytes, is_forward=True
+            )
+            self._opened.callback(self._blocks.close)
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on: fewer only where the last file ends."""
+        return self._pread(offset, size) if self._blocks is None else self._blocks.pread(offset, size)
+
+    def _pread(self, offset: int, size: int) -> bytes:
         pieces = []
         for number in range(bisect_right(self._ends, offset), len(self._files)):
             file, start = self._files[number], self._ends[number] - self._files[number].size_bytes
@@ -122,41 +134,30 @@ class JoinedFile:
         self._opened.close()
 
 
-class Window(io.RawIOBase):
+class Window(Seekable):
     """A seekable file over a range of a RandomFile; every read goes to it."""
 
     def __init__(self, file: RandomFile | JoinedFile, offset: int, size_bytes: int) -> None:
-        self._file, self._offset, self._size = file, offset, size_bytes
-        self._position = 0
+        super().__init__(size_bytes)
+        self._file, self._offset = file, offset
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from a place of the window on."""
+        return self._file.pread(self._offset + offset, size)
 
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
 
-    def tell(self) -> int:
-        """Return the place of the next read, in bytes from the window's start."""
-        return self._position
+class _InBlocks(Seekable):
+    """A remote file; what was read last stays here."""
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Return the new place."""
-        start = (0, self._position, self._size)[whence]
-        self._position = max(0, start + offset)
-        return self._position
+    def __init__(self, remote: RemoteFile) -> None:
+        super().__init__(remote.size_bytes)
+        self._blocks = Blocks(remote.read, remote.size_bytes)
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes, all that is left for -1."""
-        left = max(0, self._size - self._position)
-        size = left if size is None or size < 0 else min(size, left)
-        data = self._file.pread(self._offset + self._position, size)
-        self._position += len(data)
-        return data
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes from a place on."""
+        return self._blocks.pread(offset, size)
 
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Return how many bytes were put into `buffer`."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+    def close(self) -> None:
+        """Let go of what is here; closing twice is fine."""
+        self._blocks.close()
+        super().close()

@@ -11,25 +11,31 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
+from hfbucket.io.ahead import ahead
 from hfbucket.io.atomic import replacing
 from hfbucket.io.random_file import JoinedFile, RandomFile, Window, open_seekable
+from hfbucket.io.ranges import patiently
 from hfbucket.io.stream import stream
-from hfbucket.io.urls import absolute, filesystem, is_local, join, local_path, split_glob, split_name
+from hfbucket.io.urls import absolute, filesystem, is_http, is_local, join, local_path, split_glob, split_name
 
 __all__ = [
-    "FileInfo", "JoinedFile", "RandomFile", "Window", "absolute", "download", "glob", "info", "is_local", "join",
-    "kind_of", "local_path", "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
+    "FileInfo", "JoinedFile", "RandomFile", "Window", "absolute", "ahead", "download", "glob", "info", "is_local",
+    "join", "kind_of", "local_path", "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
 ]  # fmt: skip
 
 _VERSION_KEYS = (
     "etag", "ETag", "checksum", "sha256", "md5", "md5Hash", "crc32c", "lfs", "blob_id", "mtime", "LastModified",
     "last_modified", "updated", "created",
 )  # fmt: skip
+
+_OF_LINKS = ("text/html", "application/xhtml+xml")
+"""What a folder is on the web."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +61,20 @@ def kind_of(url: str) -> Literal["file", "folder", "nothing"]:
         path = local_path(url)
         return "folder" if os.path.isdir(path) else "file" if os.path.exists(path) else "nothing"
     fs, path = filesystem(url)
+    if is_http(url) and (kind := _kind_by_head(fs, path)) is not None:
+        return kind
     return "folder" if fs.isdir(path) else "file" if fs.exists(path) else "nothing"
+
+
+def _kind_by_head(fs: Any, url: str) -> Literal["file", "nothing"] | None:  # noqa: ANN401 (of fsspec)
+    """Return what a web server says that stands at a URL, None where it may be a list of links: then it is to be read.
+
+    fsspec reads whatever there is, a whole tar as well, to find out whether it holds links.
+    """
+    try:
+        return None if fs.info(url).get("mimetype") in _OF_LINKS else "file"
+    except FileNotFoundError:
+        return "nothing"
 
 
 def info(url: str, path: bytes = b"") -> FileInfo:
@@ -142,7 +161,9 @@ def _local_info(path: bytes, status: os.stat_result) -> FileInfo:
 
 
 def _remote_info(path: bytes, facts: Mapping[str, Any]) -> FileInfo:
-    size_bytes = int(facts.get("size") or 0)
+    if facts.get("size") is None:  # of a page that is made when it is asked for: no file to count on
+        return _missing(path)
+    size_bytes = int(facts["size"])
     known = [f"{key}={facts[key]}" for key in _VERSION_KEYS if facts.get(key) is not None]
     lfs = facts.get("lfs")  # the Hub's: large files of a repository are known by their sha256
     sha256 = lfs.get("sha256") if isinstance(lfs, Mapping) else None
@@ -190,7 +211,15 @@ def _walk_remote(root: str, deep: bool, token: str | bool | None) -> Iterator[Fi
             listed = patiently(find, doing=f"{root}: listing it", token=token, patience=PATIENT, on_event=ignore)
     else:
         listed = find()
-    for name, facts in listed.items():
-        below = _below(path, name)
-        if below and not _hidden(below):
-            yield _remote_info(below.encode("utf-8"), facts)
+    named = {below: name for name in listed if (below := _below(path, name)) and not _hidden(below)}
+    for below, facts in zip(named, _facts(fs, [listed[name] for name in named.values()]), strict=True):
+        yield _remote_info(below.encode("utf-8"), facts)
+
+
+def _facts(fs: Any, listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 (of fsspec)
+    """Yield the facts of listed files; where the listing has no sizes, as in a list of links, of each file alone."""
+
+    def asked(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        return facts if facts.get("size") is not None else patiently(lambda: fs.info(facts["name"]))
+
+    return ahead((partial(asked, facts), None if facts.get("size") is not None else 0) for facts in listed)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
 
-from hfbucket.io.urls import filesystem, is_local, local_path
+from hfbucket.io import ranges
+from hfbucket.io.random_file import open_seekable
+from hfbucket.io.urls import filesystem, is_http, is_local, local_path
 
 __all__ = ["stream"]
 
-_BLOCK_BYTES: Final = 1 << 17
-_AHEAD_BYTES: Final = 16 << 20
-"""What stores that only answer ranges are asked for at once."""
-
-_TRIES: Final = 6
-_WAIT_S: Final = 1.0
-_NO_USE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""What no second try changes."""
+_BLOCK_BYTES: Final = 1 << 20
+_HERE: Final = ("http://", "https://", "hf://")
+"""What is read in one answer, which may break off; what is read by ranges is taken up there."""
 
 
 def stream(
@@ -51,13 +48,13 @@ def stream(
             if size_bytes is None or position >= size_bytes:
                 return
             raise ConnectionError(f"{url}: ended at byte {position:,} of {size_bytes:,}")
-        except _NO_USE:
+        except ranges.NO_USE:
             raise
         except OSError:
             failures += 1
-            if is_local(url) or failures >= _TRIES:
+            if not url.startswith(_HERE) or failures >= ranges.TRIES:
                 raise
-        time.sleep(_WAIT_S * 2 ** (failures - 1))
+        time.sleep(ranges.WAIT_S * 2 ** (failures - 1))
 
 
 def _open(url: str, start: int, token: str | bool | None, use_cache: bool) -> BinaryIO:
@@ -71,8 +68,10 @@ def _open(url: str, start: int, token: str | bool | None, use_cache: bool) -> Bi
         at_hub = hub_read.hub_file(url)
         if at_hub is not None:
             return hub_read.open_hub_file(at_hub, token, start=start, use_cache=use_cache)
-    fs, path = filesystem(url, token=token)
-    ahead = fs.open(path, "rb", block_size=_AHEAD_BYTES)
-    if start:
-        ahead.seek(start)
-    return cast("BinaryIO", ahead)
+    if is_http(url):
+        from hfbucket.io import http
+
+        return http.open_answer(*filesystem(url), start)
+    opened = open_seekable(url, token=token)
+    opened.seek(start)
+    return opened

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from hfbucket.errors import BuildError
 from hfbucket.io.atomic import replacing
 from hfbucket.io.places import Place, Remote, made_here, place_of
+from hfbucket.io.seekable import Seekable
 
 ROW_GROUP_ROWS = 16_384
 """Rows of a row group where the writer does not say otherwise."""
@@ -132,35 +132,19 @@ def _chunk_ranges(row_group: pq.RowGroupMetaData, columns: Sequence[str]) -> lis
     return ranges
 
 
-class _Pieces(io.RawIOBase):
+class _Pieces(Seekable):
     """A file of which only some pieces are there: (first byte, bytes), ascending."""
 
     def __init__(self, pieces: Sequence[tuple[int, bytes]]) -> None:
-        self._pieces, self._at = pieces, 0
+        super().__init__(pieces[-1][0] + len(pieces[-1][1]) if pieces else 0)
+        self._pieces = pieces
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        end = self._pieces[-1][0] + len(self._pieces[-1][1]) if self._pieces else 0
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: end}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 (any writable buffer)
-        with memoryview(buffer) as view:
-            for start, piece in self._pieces:
-                if start <= self._at < start + len(piece):
-                    found = piece[self._at - start : self._at - start + len(view)]
-                    view[: len(found)] = found
-                    self._at += len(found)
-                    return len(found)
-        return 0
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes of the piece that a place lies in."""
+        for start, piece in self._pieces:
+            if start <= offset < start + len(piece):
+                return piece[offset - start : offset - start + size]
+        return b""
 
 
 def batches_in_group(

@@ -90,23 +90,26 @@ class ForwardFile:
             return b""
 
 
-def is_gzip(url: str) -> bool:
-    """Return whether a file is gzipped, by its first two bytes."""
-    with RandomFile(url) as file:
+def is_gzip(url: str, size_bytes: int | None = None) -> bool:
+    """Return whether a file, of a size if that is known, is gzipped: by its first two bytes."""
+    with RandomFile(url, size_bytes=size_bytes) as file:
         return file.pread(0, 2) == _GZIP
 
 
 @contextmanager
-def open_tar(url: str, parts: Sequence[str] = ()) -> Iterator[RandomFile | JoinedFile | ForwardFile]:
+def open_tar(
+    url: str, parts: Sequence[str] = (), size_bytes: int | None = None
+) -> Iterator[RandomFile | JoinedFile | ForwardFile]:
     """Yield a tar to read members of, unpacked on the way where it is gzipped.
 
     Args:
         parts: of a tar that was split, all of its parts in order.
+        size_bytes: of a remote one, where known.
 
     Raises:
         SourceError: it is compressed in another way.
     """
-    opened = JoinedFile(parts, sequential=True) if parts else RandomFile(url, sequential=True)
+    opened = JoinedFile(parts, sequential=True) if parts else RandomFile(url, sequential=True, size_bytes=size_bytes)
     with opened as file:
         head = file.pread(0, 6)
         for magic, name in _COMPRESSED.items():
@@ -115,7 +118,7 @@ def open_tar(url: str, parts: Sequence[str] = ()) -> Iterator[RandomFile | Joine
         if not head.startswith(_GZIP):
             yield file
             return
-        if isinstance(file, JoinedFile):
+        if isinstance(file, JoinedFile) or file.descriptor is None:
             yield ForwardFile(io.BufferedReader(Window(file, 0, file.size_bytes), _BUFFER_BYTES))
             return
     with open_seekable(url) as stream:

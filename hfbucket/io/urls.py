@@ -17,6 +17,11 @@ def is_local(url: str) -> bool:
     return "://" not in url or _LOCAL.match(url) is not None
 
 
+def is_http(url: str) -> bool:
+    """Return whether the url is one of the web."""
+    return url.startswith(("http://", "https://"))
+
+
 def local_path(url: str) -> str:
     """Return the absolute path of a local url, without protocol."""
     return os.path.abspath(os.path.expanduser(_LOCAL.sub("", url)))

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from hfbucket.core.keys import digest_of, text_of
@@ -162,13 +163,17 @@ def files_of(url: str) -> tuple[str, frozenset[bytes], list[store.FileInfo]]:
         return url, frozenset(), []
     named: set[bytes] = set()
     found: dict[bytes, store.FileInfo] = {}
-    for path in store.glob(root, pattern):
-        matched = store.join(root, path)
-        if store.kind_of(matched) == "folder":
-            for file in store.walk(matched):
-                place = path + b"/" + file.path
-                found[place] = replace(file, path=place)
-        else:
-            named.add(path)
-            found[path] = store.info(matched, path)
+    paths = store.glob(root, pattern)
+    far = None if store.is_local(root) else 0
+    for path, files in zip(paths, store.ahead((partial(_matched, root, path), far) for path in paths), strict=True):
+        named.update(file.path for file in files if file.path == path)
+        found.update({file.path: file for file in files})
     return root, frozenset(named), [found[path] for path in sorted(found)]
+
+
+def _matched(root: str, path: bytes) -> list[store.FileInfo]:
+    """Return the file that a pattern matched, or the files of the folder."""
+    matched = store.join(root, path)
+    if store.kind_of(matched) != "folder":
+        return [store.info(matched, path)]
+    return [replace(file, path=path + b"/" + file.path) for file in store.walk(matched)]

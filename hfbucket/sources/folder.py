@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files
 from hfbucket.sources.containers import files_of, is_record, listing_facts, may_annotate
+from hfbucket.sources.contents import Content, contents_of
 from hfbucket.sources.listing import Listing
 from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
 
@@ -26,7 +28,6 @@ SLICE_FILES: Final = 1024
 """How many images a slice has on average. Slices end where a name's hash says so: one file more changes one slice."""
 
 _MOST_FILES: Final = 8 * SLICE_FILES
-_SIDECAR_LIMIT_BYTES: Final = 16 << 20
 _SIDECARS: Final = frozenset({*TEXT_EXTENSIONS, "json"})
 
 
@@ -57,6 +58,7 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
         SourceError: a file is gone since it was listed.
     """
     rows = Rows(unit, config)
+    contents = contents_of(unit)
     for entry in unit.entries:
         name = text_of(entry.path)
         place = Place(
@@ -67,11 +69,13 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
             size_bytes=max(0, entry.size_bytes),
             mtime_ns=entry.mtime_ns,
         )
-        image = _look(unit, entry, name, config, look)
+        image = _look(entry, contents, name, config, look)
+        json = next(contents) if entry.json is not None else b""
+        text = next(contents) if entry.text is not None else b""
         meta: dict[str, Any] = {}
         captions: dict[str, bytes] = {}
         try:
-            meta, captions = _meta(unit, entry, rows), _captions(unit, entry, rows)
+            meta, captions = _meta(entry, json, rows), _captions(entry, text, rows)
         except OSError as error:  # without what it says the image would be another one, and stay so
             image = unreadable(f"what lies beside it cannot be read: {error.strerror or type(error).__name__}")
         rows.add(place, key=name, image=image, meta=meta, sidecars=captions)
@@ -82,10 +86,13 @@ def read_rows(unit: Unit, rows: pa.Table, config: Config) -> Iterator[tuple[int,
     """Yield (number in `rows`, bytes) of images, in the order of `rows`.
 
     Args:
-        rows: column `path` of the index.
+        rows: columns `path` and `size_bytes` of the index.
     """
-    for number, path in enumerate(rows["path"].to_pylist()):
-        yield number, store.read_bytes(store.join(unit.url, path))
+    is_far = not store.is_local(unit.url)
+    urls = (store.join(unit.url, path) for path in rows["path"].to_pylist())
+    sizes = rows["size_bytes"].to_pylist()
+    wanted = ((partial(store.read_bytes, url), size if is_far else None) for url, size in zip(urls, sizes, strict=True))
+    yield from enumerate(store.ahead(wanted))
 
 
 class _Folder:
@@ -165,8 +172,13 @@ class _Folder:
             mtime_ns=file.mtime_ns if file is not None else 0,
             text=text,
             json=json,
+            text_bytes=self._size(text),
+            json_bytes=self._size(json),
             row=self._rows.get(path),
         )
+
+    def _size(self, path: bytes | None) -> int:
+        return 0 if path is None else self._found[path].size_bytes
 
 
 def _beside(root: str, wanted: frozenset[bytes]) -> list[store.FileInfo]:
@@ -208,11 +220,11 @@ def _unit(spec: SourceSpec, number: int, root: str, part: Sequence[FileEntry], l
     )
 
 
-def _look(unit: Unit, entry: FileEntry, name: str, config: Config, look: Look) -> dict[str, Any]:
+def _look(entry: FileEntry, contents: Iterator[Content], name: str, config: Config, look: Look) -> dict[str, Any]:
     if entry.size_bytes < 0:
         return unreadable("there is no such file")
     try:
-        with store.RandomFile(store.join(unit.url, entry.path)) as file:
+        with _opened(next(contents)) as file:
             window = cast("BinaryIO", store.Window(file, 0, file.size_bytes))
             return look(window, name=name, size_bytes=file.size_bytes, max_pixels=config.max_pixels)
     except FileNotFoundError as error:
@@ -221,11 +233,18 @@ def _look(unit: Unit, entry: FileEntry, name: str, config: Config, look: Look) -
         return unreadable(error.strerror or type(error).__name__)
 
 
-def _meta(unit: Unit, entry: FileEntry, rows: Rows) -> dict[str, Any]:
+def _opened(content: Content) -> store.RandomFile:
+    if isinstance(content, OSError):
+        raise content
+    assert isinstance(content, store.RandomFile), "contents come in the order they are looked at"
+    return content
+
+
+def _meta(entry: FileEntry, content: Content, rows: Rows) -> dict[str, Any]:
     """Return the metadata of an image: of its own JSON, overlaid with the row of a metadata file."""
     meta: dict[str, Any] = {}
     if entry.json is not None:
-        data = _sidecar(unit, entry.json, rows)
+        data = _sidecar(entry.json, content, rows)
         value = parse_json(data) if data is not None else None
         if isinstance(value, dict):
             meta = value
@@ -238,10 +257,10 @@ def _meta(unit: Unit, entry: FileEntry, rows: Rows) -> dict[str, Any]:
     return meta
 
 
-def _captions(unit: Unit, entry: FileEntry, rows: Rows) -> dict[str, bytes]:
+def _captions(entry: FileEntry, content: Content, rows: Rows) -> dict[str, bytes]:
     if entry.text is None:
         return {}
-    data = _sidecar(unit, entry.text, rows)
+    data = _sidecar(entry.text, content, rows)
     if data is None:
         return {}
     extension = extension_of(text_of(entry.text))
@@ -249,15 +268,15 @@ def _captions(unit: Unit, entry: FileEntry, rows: Rows) -> dict[str, bytes]:
     return {extension: data}
 
 
-def _sidecar(unit: Unit, path: bytes, rows: Rows) -> bytes | None:
+def _sidecar(path: bytes, content: Content, rows: Rows) -> bytes | None:
     """Return the bytes of a file beside an image; None, and a note, where there are too many.
 
     Raises:
         OSError: it cannot be read, which may be otherwise next time.
     """
-    with store.RandomFile(store.join(unit.url, path)) as file:
-        if file.size_bytes <= _SIDECAR_LIMIT_BYTES:
-            return file.pread(0, file.size_bytes)
-        problem = f"has {file.size_bytes} bytes, more than {_SIDECAR_LIMIT_BYTES}"
-    rows.note(f"cannot be read: {problem}; its image goes without", name=text_of(path))
+    if isinstance(content, OSError):
+        raise content
+    if isinstance(content, bytes):
+        return content
+    rows.note(f"cannot be read: {content}; its image goes without", name=text_of(path))
     return None

@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, BinaryIO, Final, cast
@@ -43,7 +44,12 @@ def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
 
 def random_access(unit: Unit) -> bool:
     """Return whether single images can be read at their offsets: not from gzipped tars, nor from split ones."""
-    return not (unit.parts or unit.url.lower().endswith("gz") or is_gzip(unit.url))
+    return not (unit.parts or unit.url.lower().endswith("gz") or _is_gzip(unit.url, unit.version, unit.size_bytes))
+
+
+@lru_cache(maxsize=1 << 16)  # it is asked again and again, and far away every answer takes its time
+def _is_gzip(url: str, version: str, size_bytes: int) -> bool:
+    return is_gzip(url, size_bytes)
 
 
 def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
@@ -54,7 +60,7 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
     """
     rows = Rows(unit, config)
     notes: list[str] = []
-    with open_tar(unit.url, unit.parts) as file:
+    with open_tar(unit.url, unit.parts, unit.size_bytes) as file:
         scan = _Scan(unit, config, rows, file, look)
         try:
             for member in members(file, notes, scan.take_plain):
@@ -76,7 +82,7 @@ def read_rows(unit: Unit, rows: pa.Table, config: Config) -> Iterator[tuple[int,
         rows: columns `offset` and `size_bytes` of the index.
     """
     offsets, sizes = rows["offset"].to_pylist(), rows["size_bytes"].to_pylist()
-    with open_tar(unit.url, unit.parts) as file:
+    with open_tar(unit.url, unit.parts, unit.size_bytes) as file:
         for number in sorted(range(len(offsets)), key=offsets.__getitem__):
             yield number, file.pread(offsets[number], sizes[number])
 

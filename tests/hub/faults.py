@@ -32,7 +32,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One request and what was answered. `token`: whether one came along, never which."""
+    """One request, which connection it came by, and what was answered. `token`: whether one came along, never which."""
 
     endpoint: str
     method: str
@@ -43,6 +43,7 @@ class Request:
     status: int | None
     answer_bytes: int
     fault: Kind | None
+    connection: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from hfbucket.io import stream as module
 from hfbucket.io.store import read_bytes, stream
 from tests.hub.client import run_python
 from tests.hub.loopback import LoopbackHub
@@ -31,11 +30,10 @@ def test_from_any_byte(tmp_path: Path, start: int) -> None:
         assert b"".join(stream(url, start)) == DATA[start:]
 
 
-def test_no_file_and_short_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_and_short_files(tmp_path: Path) -> None:
     for url in (str(tmp_path / "none"), "memory://stream/none"):
         with pytest.raises(FileNotFoundError):
             read_bytes(url)
-    monkeypatch.setattr(module, "_WAIT_S", 0)
     fsspec.filesystem("memory").pipe_file("/stream/file", DATA)
     with pytest.raises(ConnectionError, match="ended at byte 3,072,000 of 3,072,001"):
         list(stream("memory://stream/file", size_bytes=len(DATA) + 1))

@@ -14,7 +14,7 @@ import pytest
 from hfbucket.config import Config
 from hfbucket.core.units import SourceSpec, UnitFacts
 from hfbucket.errors import SourceError
-from hfbucket.sources import SOURCES, Listing, folder
+from hfbucket.sources import SOURCES, Listing, contents, folder
 from tests.sources.drawn import image, put
 
 FOLDER = SOURCES["folder"]
@@ -182,7 +182,7 @@ def test_a_file_that_goes_while_scanning_stops(tmp_path: Path) -> None:
 
 
 def test_a_sidecar_that_goes_or_is_huge_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "_SIDECAR_LIMIT_BYTES", 5)
+    monkeypatch.setattr(contents, "_SIDECAR_LIMIT_BYTES", 5)
     files = {"a.jpg": image(), "a.txt": b"123456", "b.jpg": image(), "b.json": b"{...}"}
     table, facts = scan(put(tmp_path, files))
     assert by_id(table, "captions") == {"a.jpg": [None] * 3, "b.jpg": [None] * 3}

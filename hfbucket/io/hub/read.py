@@ -32,8 +32,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 from hfbucket import __version__
 from hfbucket.errors import SourceError
 from hfbucket.io.hub.file import LOST, HubFile, Token, hub_file, not_here, passes, refused, wait_longer
+from hfbucket.io.seekable import Seekable
 
-__all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file"]
+__all__ = ["HubFile", "cached", "commit_of", "download", "hub_file", "open_hub_file", "read_range"]
 
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
 _HASH: Final = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
@@ -158,6 +159,17 @@ class _Stream(io.RawIOBase):
         self._position += len(taken)
         return len(taken)
 
+    def rest(self) -> bytes:
+        """Return all that is left, to the end of the response, so that its connection serves the next one."""
+        pieces = []
+        while self._rest:
+            pieces.append(bytes(self._rest))
+            self._position += len(self._rest)
+            self._rest = memoryview(self._receive())
+        if self._pieces is not None:
+            next(self._pieces, b"")
+        return b"".join(pieces)
+
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
         self._exits.close()
@@ -217,36 +229,23 @@ def _end(headers: Any, position: int) -> int | None:  # noqa: ANN401 (of the cli
     return None if length is None or "Content-Encoding" in headers else position + int(length)
 
 
-class _Ranges(io.RawIOBase):
+class _Ranges(Seekable):
     """A file of known size read at any place, with a request for each read."""
 
     def __init__(self, file: HubFile, token: Token, size_bytes: int) -> None:
-        self._file, self._token, self._size = file, token, size_bytes
-        self._position = 0
+        super().__init__(size_bytes)
+        self._file, self._token = file, token
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
+    def pread(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset` on."""
+        return read_range(self._file, offset, offset + size, self._token)
 
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
 
-    def tell(self) -> int:
-        """Return the place of the next read, in bytes."""
-        return self._position
+def read_range(file: HubFile, start: int, stop: int, token: Token = None) -> bytes:
+    """Return the bytes of a file from `start` to `stop`, with one request where nothing breaks.
 
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Return the new place."""
-        self._position = (0, self._position, self._size)[whence] + offset
-        return self._position
-
-    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 (any writable buffer)
-        """Return how many bytes were put into `buffer`."""
-        stop = min(self._position + len(buffer), self._size)
-        view, done = memoryview(buffer), 0
-        with _Stream(self._file, self._token, self._position, stop) as stream:
-            while taken := stream.readinto(view[done:]):
-                done += taken
-        self._position += done
-        return done
+    Raises:
+        FileNotFoundError, SourceError: there is no such file, or the Hub does not give it.
+    """
+    with _Stream(file, token, start, stop) as stream:
+        return stream.rest()

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from functools import lru_cache
-from itertools import groupby
+from functools import lru_cache, partial
+from itertools import groupby, tee
 from pathlib import Path
 from typing import Any, Final
 
 from hfbucket.errors import SourceError
 from hfbucket.io.local_file import read_unchanged
 from hfbucket.io.places import Place, open_random, present
-from hfbucket.io.store import RandomFile, info, is_local, join, local_path, read_bytes
+from hfbucket.io.store import RandomFile, ahead, info, is_local, join, local_path, read_bytes
 from hfbucket.stages.copied import copy_of
 from hfbucket.stages.write.spooled import Spooled, open_spooled
 from hfbucket.stages.write.work import Work
 
 _OPEN_FILES: Final = 64
 """Containers held open: many more than are read at once, so that the one used longest ago is not in use."""
-
-_FETCHES: Final = 16
-"""Runs of images of remote sources that are fetched at once: their time is waiting."""
 
 _GAP_BYTES: Final = 8 << 10
 _RUN_BYTES: Final = 4 << 20
@@ -84,20 +80,14 @@ class SourceReader:
 
     def _read_far(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
         """Do as `read_all`, ahead of what is taken."""
-        threads = ThreadPoolExecutor(_FETCHES)  # starts none before the first remote image
-        ahead: deque[tuple[list[Row], Future[list[bytes]]]] = deque()
-        try:
-            for run in self._runs(rows):
-                ahead.append((run, threads.submit(self._read_run, run)))
-                if len(ahead) == _FETCHES:
-                    yield from self._taken(*ahead.popleft())
-            while ahead:
-                yield from self._taken(*ahead.popleft())
-        finally:
-            threads.shutdown(wait=True, cancel_futures=True)
+        runs, fetched = tee(self._runs(rows))
+        for run, images in zip(runs, ahead(map(self._wanted, fetched)), strict=True):
+            yield from zip(run, images, strict=True)
 
-    def _taken(self, run: list[Row], fetched: Future[list[bytes]]) -> Iterator[tuple[Row, bytes]]:
-        return zip(run, fetched.result(), strict=True)
+    def _wanted(self, run: list[Row]) -> tuple[Callable[[], list[bytes]], int]:
+        """Return what reads a run, and how many bytes that are."""
+        last = run[-1]
+        return partial(self._read_run, run), last["offset"] + last["size_bytes"] - run[0]["offset"]
 
     def _runs(self, rows: Iterable[Row]) -> Iterator[list[Row]]:
         """Yield the rows in order, those together that follow each other closely in one remote container."""
@@ -169,7 +159,7 @@ class SourceReader:
             return open_random(copy)
         if is_local(unit["url"]) and info(unit["url"]).version != unit["version"]:
             raise changed(unit["url"], "")
-        return RandomFile(unit["url"])
+        return RandomFile(unit["url"], size_bytes=unit["size_bytes"])
 
 
 def _read_file(unit: UnitPlace, row: Row) -> bytes:

@@ -1,0 +1,106 @@
+"""Sources on the web give the rows and bytes that they give here, with few requests and no byte too many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from hfbucket.config import Config
+from hfbucket.core.units import Unit
+from hfbucket.errors import SourceError
+from hfbucket.io import ranges
+from hfbucket.sources import SOURCES, folder
+from hfbucket.sources.detect import resolve
+from hfbucket.stages.write.build import build
+from tests.file_server import FileServer, serving_files
+from tests.stages.pictures import draw_folder, draw_parquet, draw_tar, tree
+
+COUNT = 40
+CONFIG = Config(base=(128, 64), workers=0, max_shard_samples=9)
+WHERE = ("photos", "tars/a.tar", "gz/b.tar.gz", "tables/c.parquet")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setattr(ranges, "WAIT_S", 0.0)
+    root = tmp_path / "files"
+    draw_folder(root / "photos", COUNT)
+    for number in range(0, COUNT, 3):
+        (root / "photos" / f"{number:04d}.json").write_text(f'{{"number": {number}}}')
+    draw_tar(root / "tars" / "a.tar", COUNT)
+    draw_tar(root / "gz" / "b.tar.gz", COUNT, mode="w:gz")
+    draw_parquet(root / "tables" / "c.parquet", COUNT)
+    with serving_files(root) as running:
+        yield running
+
+
+def units_of(url: str) -> tuple[Unit, ...]:
+    spec = resolve(url, CONFIG)
+    return SOURCES[spec.kind].list_units(spec, 0, CONFIG).units
+
+
+def scanned(unit: Unit) -> pa.Table:
+    table, _ = SOURCES[unit.kind].scan_unit(unit, CONFIG)
+    return table.drop_columns(["mtime_ns"])
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_rows_and_bytes_are_those_of_local_files(server: FileServer, name: str) -> None:
+    for here, there in zip(units_of(str(server.folder / name)), units_of(f"{server.url}/{name}"), strict=True):
+        rows = scanned(here)
+        assert rows.num_rows == COUNT
+        assert scanned(there).equals(rows)
+        read = SOURCES[here.kind].read_rows
+        assert dict(read(there, rows, CONFIG)) == dict(read(here, rows, CONFIG))
+
+
+@pytest.mark.parametrize("name", WHERE)
+def test_builds_are_those_of_local_files(server: FileServer, tmp_path: Path, name: str) -> None:
+    here = build([f"x={server.folder / name}"], tmp_path / "here", CONFIG)
+    server.log.clear()
+    there = build([f"x={server.url}/{name}"], tmp_path / "there", CONFIG)
+    assert there.buckets == here.buckets
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
+    if "tar" in name:
+        whole = [request for request in server.log if request.method == "GET" and request.sent_bytes > 1_000]
+        assert [(request.path, request.range) for request in whole] == [(f"/{name}", None)]
+
+
+def test_every_file_of_a_folder_is_asked_for_once(server: FileServer) -> None:
+    (unit,) = units_of(f"{server.url}/photos")
+    server.log.clear()
+    table = scanned(unit)
+    asked = Counter(request.path for request in server.log)
+    assert set(asked.values()) == {1}
+    assert len(asked) == 2 * COUNT + len(range(0, COUNT, 3))
+    assert len({request.connection for request in server.log}) <= 33
+    server.log.clear()
+    list(folder.read_rows(unit, table, CONFIG))
+    assert Counter(request.path for request in server.log) == {f"/photos/{n:04d}.jpg": 1 for n in range(COUNT)}
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_read(server: FileServer) -> None:
+    (unit,) = units_of(f"{server.url}/photos")
+    entries = list(unit.entries)
+    entries[0] = replace(entries[0], json=b"none.json", json_bytes=10)
+    entries[4] = replace(entries[4], text_bytes=17 << 20)
+    table, facts = folder.scan_unit(replace(unit, entries=tuple(entries)), CONFIG)
+    told = {row["member"]: (row["outcome"], row["detail"]) for row in table.to_pylist()}
+    assert told.pop("0000.jpg") == ("source_errors", "what lies beside it cannot be read: FileNotFoundError")
+    assert set(told.values()) == {(None, None)}
+    assert table["captions"].to_pylist()[5] == scanned(unit)["captions"].to_pylist()[5]
+    assert "0004.txt cannot be read: has 17825792 bytes, more than 16777216; its image goes without" in facts.notes
+    (server.folder / "photos" / "0020.jpg").unlink()
+    with pytest.raises(SourceError, match=r"0020\.jpg: is gone since the folder was listed"):
+        folder.scan_unit(unit, CONFIG)
+
+
+def test_a_tar_that_broke_off_while_it_was_read(server: FileServer) -> None:
+    (unit,) = units_of(f"{server.url}/tars/a.tar")
+    server.faults[:] = ["cut", None, "status", "drop"]
+    assert scanned(unit).equals(scanned(units_of(str(server.folder / "tars" / "a.tar"))[0]))
