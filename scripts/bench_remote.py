@@ -192,8 +192,8 @@ def _serve_files(ends: Connection, folder: Path, late_s: float, rate: float) -> 
         server.late_s, server.rate = late_s, rate
         ends.send(server.url)
         while ends.poll(None) and ends.recv() == "log":
-            ends.send((len(server.log), server.sent_bytes()))
-            server.log.clear()
+            ends.send((len(server.requests()), server.sent_bytes()))
+            server.forget()
 
 
 def _serve_hub(ends: Connection, folder: Path, late_s: float, rate: float) -> None:

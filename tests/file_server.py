@@ -62,13 +62,25 @@ class FileServer:
     #: What happens to the next GETs of files, one after another; None for nothing.
     faults: list[Fault | None] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    #: Requests that are being answered.
+    at_work: set[int] = field(default_factory=set)
 
     def fault(self) -> Fault | None:
         with self.lock:
             return self.faults.pop(0) if self.faults else None
 
+    def requests(self) -> list[Request]:
+        """Return all requests so far; what is being answered is waited for, as clients know before it is in the log."""
+        while self.at_work:
+            time.sleep(0.001)
+        return list(self.log)
+
+    def forget(self) -> None:
+        self.requests()
+        self.log.clear()
+
     def sent_bytes(self) -> int:
-        return sum(request.sent_bytes for request in self.log)
+        return sum(request.sent_bytes for request in self.requests())
 
 
 class _Server(ThreadingHTTPServer):
@@ -105,16 +117,17 @@ class _Handler(BaseHTTPRequestHandler):
             told, files.log[:] = list(files.log), []
             self.small(json.dumps([asdict(request) for request in told]).encode(), with_body)
             return
-        if files.late_s:
-            time.sleep(files.late_s)
+        files.at_work.add(id(self))
         sent = 0
         try:
+            time.sleep(files.late_s)
             sent = self.answer(files, path, with_body)
         finally:
             files.log.append(Request(
                 method=self.command, path=path, range=self.headers.get("Range"), connection=self.client_address[1],
                 headers=dict(self.headers.items()), sent_bytes=sent,
             ))  # fmt: skip
+            files.at_work.discard(id(self))
 
     def answer(self, files: FileServer, path: str, with_body: bool) -> int:
         place = files.folder / path.lstrip("/")

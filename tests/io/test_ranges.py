@@ -33,10 +33,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
 def test_ranges_are_asked_for_on_few_connections(server: FileServer) -> None:
     file = RemoteFile(f"{server.url}/a.tar")
     assert file.size_bytes == len(DATA)
-    server.log.clear()
+    server.forget()
     for start in range(0, 1_000_000, 50_000):
         assert file.read(start, start + 1_000) == DATA[start : start + 1_000]
-    asked = [request for request in server.log if request.method == "GET"]
+    asked = [request for request in server.requests() if request.method == "GET"]
     assert [request.range for request in asked] == [f"bytes={n}-{n + 999}" for n in range(0, 1_000_000, 50_000)]
     assert len({request.connection for request in asked}) == 1
     assert file.read(len(DATA) - 5, len(DATA)) == DATA[-5:]
@@ -61,7 +61,7 @@ def test_a_stream_goes_on_where_it_broke_off(server: FileServer, fault: Fault, s
     server.faults[:] = [fault] * 4
     url = f"{server.url}/a.tar"
     assert b"".join(store.stream(url, start, size_bytes=len(DATA))) == DATA[start:]
-    assert len(server.log) == 5
+    assert len(server.requests()) == 5
     server.faults[:] = [fault] * (12 if fault == "drop" else 6)  # the client tries a lost one again by itself
     if fault == "cut":  # half of what is left comes every time, so it comes to its end
         assert store.read_bytes(url) == DATA
@@ -72,7 +72,7 @@ def test_a_stream_goes_on_where_it_broke_off(server: FileServer, fault: Fault, s
 
 def test_one_request_is_all_that_a_stream_needs(server: FileServer) -> None:
     assert store.read_bytes(f"{server.url}/a.tar") == DATA
-    assert [(request.method, request.range) for request in server.log] == [("GET", None)]
+    assert [(request.method, request.range) for request in server.requests()] == [("GET", None)]
 
 
 def test_servers_without_ranges(server: FileServer) -> None:
@@ -124,7 +124,7 @@ def test_headers_of_the_file_system_go_along(server: FileServer) -> None:
         assert answer.read(100) == b"tion"
     assert http.read_range(fs, f"{server.url}/a.tar", 3, 6, len(DATA)) == DATA[3:6]
     assert http.read_range(fs, f"{server.url}/a.tar", 3, 6, len(DATA)) == DATA[3:6]
-    heads = [request.headers for request in server.log]
+    heads = [request.headers for request in server.requests()]
     assert {head["X-Mine"] for head in heads} == {"yes"}
     assert {head["Accept-Encoding"] for head in heads} == {"identity"}
 

@@ -62,26 +62,26 @@ def test_rows_and_bytes_are_those_of_local_files(server: FileServer, name: str) 
 @pytest.mark.parametrize("name", WHERE)
 def test_builds_are_those_of_local_files(server: FileServer, tmp_path: Path, name: str) -> None:
     here = build([f"x={server.folder / name}"], tmp_path / "here", CONFIG)
-    server.log.clear()
+    server.forget()
     there = build([f"x={server.url}/{name}"], tmp_path / "there", CONFIG)
     assert there.buckets == here.buckets
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
     if "tar" in name:
-        whole = [request for request in server.log if request.method == "GET" and request.sent_bytes > 1_000]
+        whole = [request for request in server.requests() if request.method == "GET" and request.sent_bytes > 1_000]
         assert [(request.path, request.range) for request in whole] == [(f"/{name}", None)]
 
 
 def test_every_file_of_a_folder_is_asked_for_once(server: FileServer) -> None:
     (unit,) = units_of(f"{server.url}/photos")
-    server.log.clear()
+    server.forget()
     table = scanned(unit)
-    asked = Counter(request.path for request in server.log)
+    asked = Counter(request.path for request in server.requests())
     assert set(asked.values()) == {1}
     assert len(asked) == 2 * COUNT + len(range(0, COUNT, 3))
-    assert len({request.connection for request in server.log}) <= 33
-    server.log.clear()
+    assert len({request.connection for request in server.requests()}) <= 33
+    server.forget()
     list(folder.read_rows(unit, table, CONFIG))
-    assert Counter(request.path for request in server.log) == {f"/photos/{n:04d}.jpg": 1 for n in range(COUNT)}
+    assert Counter(request.path for request in server.requests()) == {f"/photos/{n:04d}.jpg": 1 for n in range(COUNT)}
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_is_read(server: FileServer) -> None:
