@@ -1,7 +1,7 @@
 """Images that end the process that decodes them are bad samples, and nothing else is lost.
 
-The faults are put into child processes alone, by the `sitecustomize` that Python looks for when it starts: Pillow dies
-there of images that say so.
+The faults are put into child processes alone, by the `sitecustomize` that Python looks for when it starts: Pillow, and
+the codec that decodes plain JPEGs, die there of images that say so.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="dies of signals")
 FAULTS = '''
 import os, signal
 from pathlib import Path
+import simplejpeg
 from PIL import BmpImagePlugin, JpegImagePlugin
 
 def die(words):
@@ -59,8 +60,14 @@ def _open(self):
     die(data[data.rfind(b"die of ") :] if b"die of " in data else b"")
     return opened(self)
 
+def decode_jpeg(data, *args, **kwargs):
+    found = data.find(b"die of ")  # in a comment, whose length stands before it
+    die(data[found : found - 2 + int.from_bytes(data[found - 2 : found], "big")] if found > 0 else b"")
+    return decoded(data, *args, **kwargs)
+
 loaded, JpegImagePlugin.JpegImageFile.load = JpegImagePlugin.JpegImageFile.load, load
 opened, BmpImagePlugin.BmpImageFile._open = BmpImagePlugin.BmpImageFile._open, _open
+decoded, simplejpeg.decode_jpeg = simplejpeg.decode_jpeg, decode_jpeg
 '''
 COUNT = 8
 
