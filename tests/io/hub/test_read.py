@@ -205,7 +205,7 @@ def test_a_token_that_cannot_be_sent_is_an_error_at_once(waited: list[float]) ->
     assert waited == []
 
 
-def test_the_client_s_cache_comes_first(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_s_cache_comes_first(hub: LoopbackHub) -> None:
     commit = hub.repository("me/name").at("main").oid
     assert commit_of(HubFile(repo_id="me/name", path="manifest.json"), TOKEN) == commit
     assert commit_of(HubFile(repo_id="me/name", path="a/b/manifest.json", revision=commit), TOKEN) == commit
@@ -218,18 +218,19 @@ def test_the_client_s_cache_comes_first(hub: LoopbackHub, monkeypatch: pytest.Mo
         assert file.read(3) == LARGE[:3]
     assert download(pinned, TOKEN).read_bytes() == LARGE
     assert ranges(hub) == []
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    huggingface_hub.close_session()  # it has been told of the Hub already
-    assert commit_of(HubFile(repo_id="me/name", path="manifest.json"), TOKEN) == commit
-    for missing in (HubFile(repo_id="me/name", path="none.tar", revision=commit), SHARD):
+    with pytest.MonkeyPatch.context() as patch:  # undone before what the client was told is
+        patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        huggingface_hub.close_session()  # it has been told of the Hub already
+        assert commit_of(HubFile(repo_id="me/name", path="manifest.json"), TOKEN) == commit
+        for missing in (HubFile(repo_id="me/name", path="none.tar", revision=commit), SHARD):
+            with pytest.raises(
+                SourceError, match=r"switched off \(HF_HUB_OFFLINE\).* `hf download --repo-type dataset me/na"
+            ):
+                open_hub_file(missing, TOKEN)
         with pytest.raises(
-            SourceError, match=r"switched off \(HF_HUB_OFFLINE\).* `hf download --repo-type dataset me/na"
+            SourceError, match=r"me/other: the Hub is switched off \(HF_HUB_OFFLINE\), and its cache on this"
         ):
-            open_hub_file(missing, TOKEN)
-    with pytest.raises(
-        SourceError, match=r"me/other: the Hub is switched off \(HF_HUB_OFFLINE\), and its cache on this"
-    ):
-        commit_of(HubFile(repo_id="me/other", path="manifest.json"), TOKEN)
+            commit_of(HubFile(repo_id="me/other", path="manifest.json"), TOKEN)
 
 
 @pytest.mark.parametrize("kind", ["status", "drop", "lost", "cut"])
