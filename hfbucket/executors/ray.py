@@ -25,6 +25,9 @@ R = TypeVar("R")
 _POLL_S: Final = 0.2
 _CONNECT_S: Final = 10.0
 
+_started: Final[set[str]] = set()
+"""Addresses of the clusters that were started here, for this process alone."""
+
 
 def map_tasks(
     function: Callable[[T], R], tasks: Iterable[T], workers: Workers, on_progress: OnProgress | None
@@ -56,10 +59,22 @@ def map_tasks(
                 _, task = pending.pop(reference)
                 yield task, _result(ray, reference, task)
     finally:
-        for reference in pending:
-            ray.cancel(reference, force=True)
-        if reports is not None:
-            ray.kill(reports)
+        _end(ray, pending, reports)
+
+
+def _end(ray: Any, pending: Iterable[Any], reports: Any) -> None:  # noqa: ANN401
+    """End the tasks that are left. Where Ray was started for them it ends as a whole.
+
+    A task that comes to its end just when it is cancelled by force makes Ray abort this process, or did up to 2.60.
+    """
+    left = list(pending)
+    if left and ray.get_runtime_context().gcs_address in _started:
+        ray.shutdown()
+        return
+    for reference in left:
+        ray.cancel(reference, force=True)
+    if reports is not None:
+        ray.kill(reports)
 
 
 def _connected(workers: Workers) -> Any:  # noqa: ANN401 - the module ray
@@ -80,6 +95,8 @@ def _connected(workers: Workers) -> Any:  # noqa: ANN401 - the module ray
         with _own_sigterm():
             try:
                 ray.init(**where, log_to_driver=False, logging_level="ERROR")
+                if not workers.address:
+                    _started.add(ray.get_runtime_context().gcs_address)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise _no_cluster(workers.address or "this machine", error) from error
     return ray

@@ -6,6 +6,7 @@ after the shard has its name, so where there is a receipt, the shard was complet
 
 from __future__ import annotations
 
+import errno
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -68,7 +69,11 @@ def write_receipt(folder: Place, receipt: Receipt, samples: pa.Table, *, flush: 
 
 
 def read_receipt(place: Place) -> Receipt | None:
-    """Return a receipt; None where there is none, or what is there is none."""
+    """Return a receipt; None where there is none, or what is there is none.
+
+    Raises:
+        OSError: the disk or the store does not tell.
+    """
     try:
         with place.open("rb") if isinstance(place, Path) else place.open() as file:
             values = json.loads((pq.read_metadata(file).metadata or {})[_KEY])
@@ -77,7 +82,11 @@ def read_receipt(place: Place) -> Receipt | None:
             Preview(jpeg=b64decode(entry["jpeg"]), box=tuple(entry["box"])) for entry in values.pop("previews")
         )
         return Receipt(**values, rejected=rejected, previews=previews)
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+    except (pa.ArrowException, KeyError, TypeError, ValueError):
+        return None
+    except OSError as error:  # pyarrow says by one without a number that a file is none of its own
+        if error.errno not in (None, errno.ENOENT):
+            raise
         return None
 
 

@@ -44,6 +44,11 @@ def test_what_is_no_receipt(tmp_path: Path, content: bytes | None) -> None:
     assert read_receipt(path) is None
 
 
+def test_a_receipt_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        read_receipt(tmp_path)
+
+
 def test_a_table_without_a_receipt(tmp_path: Path) -> None:
     write_table(tmp_path / "r.parquet", pa.table({"a": [1]}))
     assert read_receipt(tmp_path / "r.parquet") is None
