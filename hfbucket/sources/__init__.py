@@ -11,10 +11,17 @@ import pyarrow as pa
 from hfbucket.config import Config
 from hfbucket.core.units import SourceKind, SourceSpec, Unit, UnitFacts
 from hfbucket.sources import folder, parquet, tars
-from hfbucket.sources.listing import Listing
+from hfbucket.sources.listing import Files, Listing
 from hfbucket.sources.rows import Look
 
-__all__ = ["SOURCES", "Listing", "Source"]
+__all__ = ["SOURCES", "Files", "Listing", "Source"]
+
+
+class ListUnits(Protocol):
+    """How a source is listed."""
+
+    def __call__(self, spec: SourceSpec, number: int, config: Config, files: Files | None = None) -> Listing:
+        """Return the units of the source of this number; `files` are its files where they were looked up before."""
 
 
 class ScanUnit(Protocol):
@@ -28,8 +35,7 @@ class ScanUnit(Protocol):
 class Source:
     """What one kind of source can do."""
 
-    #: (source, its number, config) to its units.
-    list_units: Callable[[SourceSpec, int, Config], Listing]
+    list_units: ListUnits
     scan_unit: ScanUnit
     #: (unit, rows with path, offset, size_bytes) to (number in the rows, image bytes), in the order of the unit.
     read_rows: Callable[[Unit, pa.Table, Config], Iterator[tuple[int, bytes]]]

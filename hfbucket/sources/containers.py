@@ -14,7 +14,7 @@ from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.sources.annotations.files import EXTENSIONS as ANNOTATIONS
-from hfbucket.sources.listing import Listing
+from hfbucket.sources.listing import Files, Listing
 from hfbucket.sources.parts import split_archives
 from hfbucket.sources.rows import extension_of
 
@@ -24,7 +24,9 @@ MOST_BESIDE: Final = 64
 _RECORD = re.compile(rb"(?P<shard>(?:.*/)?\d+)(?:\.parquet|_stats\.json)", re.DOTALL)
 
 
-def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str], *, split: bool = False) -> Listing:
+def list_containers(
+    spec: SourceSpec, number: int, extensions: Sequence[str], files: Files, *, split: bool = False
+) -> Listing:
     """Return one unit per container of a file, a folder or a glob.
 
     A file that was named, or that a glob names, is a container whatever its extension; of a folder's files those with
@@ -36,7 +38,7 @@ def list_containers(spec: SourceSpec, number: int, extensions: Sequence[str], *,
     Raises:
         SourceError: parts are missing.
     """
-    root, named, found = files_of(spec.url)
+    root, named, found = files.root, files.named, files.found
     ends = tuple(f".{extension}" for extension in extensions)
     shards = {file.path.rpartition(b".")[0] for file in found if text_of(file.path).lower().endswith(ends)}
     ignored: Counter[str] = Counter()
@@ -146,21 +148,17 @@ def listing_facts(
     )
 
 
-def files_of(url: str) -> tuple[str, frozenset[bytes], list[store.FileInfo]]:
-    """Return (root, files that were named themselves, every file) of a file, a folder or a glob; sorted.
-
-    The root is the folder given, a single file's parent, or a glob's part before the first wildcard's last slash
-    (FORMAT section 1).
-    """
+def files_of(url: str) -> Files:
+    """Return the files of a file, a folder or a glob."""
     kind = store.kind_of(url)
     if kind == "folder":
-        return url, frozenset(), store.walk(url)
+        return Files(root=url, named=frozenset(), found=store.walk(url))
     if kind == "file":
         root, path = store.split_name(url)
-        return root, frozenset({path}), [store.info(url, path)]
+        return Files(root=root, named=frozenset({path}), found=[store.info(url, path)])
     root, pattern = store.split_glob(url)
     if pattern is None:
-        return url, frozenset(), []
+        return Files(root=url, named=frozenset(), found=[])
     named: set[bytes] = set()
     found: dict[bytes, store.FileInfo] = {}
     paths = store.glob(root, pattern)
@@ -168,7 +166,7 @@ def files_of(url: str) -> tuple[str, frozenset[bytes], list[store.FileInfo]]:
     for path, files in zip(paths, store.ahead((partial(_matched, root, path), far) for path in paths), strict=True):
         named.update(file.path for file in files if file.path == path)
         found.update({file.path: file for file in files})
-    return root, frozenset(named), [found[path] for path in sorted(found)]
+    return Files(root=root, named=frozenset(named), found=[found[path] for path in sorted(found)])
 
 
 def _matched(root: str, path: bytes) -> list[store.FileInfo]:

@@ -15,6 +15,7 @@ from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files, parquet, tars
 from hfbucket.sources.containers import files_of, is_record
+from hfbucket.sources.listing import Files
 from hfbucket.sources.parts import split_archives
 from hfbucket.sources.rows import extension_of
 
@@ -27,7 +28,14 @@ _MOST_LOOKED_AT: Final = 16
 
 
 def resolve(argument: str, config: Config) -> SourceSpec:
-    """Return the source that a command's argument means: `PATH` or `name=PATH`.
+    """Return the source that a command's argument means, as `looked_up` does."""
+    return looked_up(argument, config)[0]
+
+
+def looked_up(argument: str, config: Config) -> tuple[SourceSpec, Files | None]:
+    """Return the source that a command's argument means, `PATH` or `name=PATH`, and its files.
+
+    The files are None where the settings say what kind of source it is: then nothing was looked at.
 
     Raises:
         SourceError: nothing is there, nothing of it can be read, or what it is stays unclear.
@@ -37,9 +45,13 @@ def resolve(argument: str, config: Config) -> SourceSpec:
     if store.kind_of(url) == "nothing" and store.split_glob(url)[1] is None:
         hint = "; braces are not expanded, * and ? are" if "{" in path else ""
         raise SourceError(f"{path}: no such file or folder{hint}")
-    kind = config.source_type or _look(path, url)
+    if config.source_type:
+        kind, files = config.source_type, None
+    else:
+        files = files_of(url)
+        kind = _look(path, files)
     prefix = f"{given}/" if given else ""
-    return SourceSpec(name=given or _own_name(url), url=url, prefix=prefix, kind=kind)
+    return SourceSpec(name=given or _own_name(url), url=url, prefix=prefix, kind=kind), files
 
 
 def _split(argument: str) -> tuple[str, str]:
@@ -58,18 +70,17 @@ def _own_name(url: str) -> str:
     return text_of(store.split_name(root.rstrip("/"))[1]) or "source"
 
 
-def _look(path: str, url: str) -> SourceKind:
+def _look(path: str, files: Files) -> SourceKind:
     """Return the one kind of which there are files; more than one is for the user to decide."""
-    root, named, files = files_of(url)
-    names = {file.path: text_of(file.path).lower() for file in files if file.kind != "other"}
+    names = {file.path: text_of(file.path).lower() for file in files.found if file.kind != "other"}
     images = [at for at, name in names.items() if f".{extension_of(name)}" in IMAGE_EXTENSIONS]
     archives = [at for at, name in names.items() if name.endswith(tuple(f".{end}" for end in tars.EXTENSIONS))]
     splits = split_archives(names)
     archives += [at for parts in splits.values() for at in parts]
     tables = [at for at, name in names.items() if extension_of(name) == "parquet"]
     shards = {at.rpartition(b".")[0] for at in archives} | {at.rpartition(b"/")[0] for at in images}
-    lone = [at for at in tables if at in named or not (metadata_files.is_metadata(at) or is_record(at, shards))]
-    with_images = any(parquet.may_hold_images(store.join(root, at)) for at in lone[:_MOST_LOOKED_AT])
+    lone = [at for at in tables if at in files.named or not (metadata_files.is_metadata(at) or is_record(at, shards))]
+    with_images = any(parquet.may_hold_images(store.join(files.root, at)) for at in lone[:_MOST_LOOKED_AT])
     tar_count = len(archives) - sum(len(parts) - 1 for parts in splits.values())
     found: dict[SourceKind, int] = {"folder": len(images), "tars": tar_count, "parquet": len(lone) * with_images}
     kinds = [kind for kind, count in found.items() if count]

@@ -21,7 +21,7 @@ from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files
 from hfbucket.sources.containers import files_of, is_record, listing_facts, may_annotate
 from hfbucket.sources.contents import Content, contents_of
-from hfbucket.sources.listing import Listing
+from hfbucket.sources.listing import Files, Listing
 from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
 
 SLICE_FILES: Final = 1024
@@ -31,9 +31,10 @@ _MOST_FILES: Final = 8 * SLICE_FILES
 _SIDECARS: Final = frozenset({*TEXT_EXTENSIONS, "json"})
 
 
-def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
+def list_units(spec: SourceSpec, number: int, config: Config, files: Files | None = None) -> Listing:
     """Return the slices of a folder, of one file, or of what a glob matches."""
-    root, _, found = files_of(spec.url)
+    files = files or files_of(spec.url)
+    root, found = files.root, files.found
     wanted = None
     if store.kind_of(spec.url) != "folder":
         wanted = frozenset(file.path for file in found)

@@ -1,10 +1,24 @@
-"""What listing a source gives."""
+"""What listing a source gives: its files, then its units."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hfbucket.core.units import Unit, UnitFacts
+from hfbucket.io.store import FileInfo
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """The files of one source, sorted by path."""
+
+    #: The folder given, a single file's parent, or a glob's part before the first wildcard's last slash
+    #: (FORMAT section 1).
+    root: str
+    #: Those that were named themselves, by the path or by its glob.
+    named: frozenset[bytes]
+    found: Sequence[FileInfo]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

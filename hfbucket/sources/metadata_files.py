@@ -90,7 +90,10 @@ def _refuse_two(first: bytes | None, second: bytes, place: bytes) -> None:
 
 def _below(folder: bytes, name: str) -> bytes | None:
     """Return the path below the root that a file name in a folder's metadata means; None where it leads outside."""
-    path = posixpath.normpath(posixpath.join(folder, raw_bytes(name)))
+    place = raw_bytes(name)
+    if b"/" not in folder + place and place not in (b".", b".."):
+        return folder + b"/" + place if folder else place
+    path = posixpath.normpath(posixpath.join(folder, place))
     return None if path.startswith((b"/", b"../")) or path in (b"..", b".") else path
 
 

@@ -20,8 +20,8 @@ from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import HEAD_BYTES, sniff
-from hfbucket.sources.containers import list_containers
-from hfbucket.sources.listing import Listing
+from hfbucket.sources.containers import files_of, list_containers
+from hfbucket.sources.listing import Files, Listing
 from hfbucket.sources.rows import Look, Place, Rows, look_at, unreadable
 
 EXTENSIONS: Final = ("parquet",)
@@ -33,9 +33,9 @@ _MOST_BATCH_ROWS: Final = 1024
 _BUFFER_BYTES: Final = 1 << 20
 
 
-def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
+def list_units(spec: SourceSpec, number: int, config: Config, files: Files | None = None) -> Listing:
     """Return one unit per Parquet file."""
-    return list_containers(spec, number, EXTENSIONS)
+    return list_containers(spec, number, EXTENSIONS, files or files_of(spec.url))
 
 
 def random_access(unit: Unit) -> bool:

@@ -23,8 +23,8 @@ from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.io.store import JoinedFile, RandomFile, Window
 from hfbucket.io.tarread import ForwardFile, Member, is_gzip, members, open_tar
 from hfbucket.io.tarwalk import PlainSample, plain_samples
-from hfbucket.sources.containers import list_containers
-from hfbucket.sources.listing import Listing
+from hfbucket.sources.containers import files_of, list_containers
+from hfbucket.sources.listing import Files, Listing
 from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, SimpleSamples, extension_of, look_at, unreadable
 
 TarFile = RandomFile | JoinedFile | ForwardFile
@@ -37,9 +37,9 @@ _HEAD_LIMIT_BYTES: Final = 64 << 20
 """How much of an image in a gzipped tar is looked at for its header."""
 
 
-def list_units(spec: SourceSpec, number: int, config: Config) -> Listing:
+def list_units(spec: SourceSpec, number: int, config: Config, files: Files | None = None) -> Listing:
     """Return one unit per tar; the parts of one that was split are one."""
-    return list_containers(spec, number, EXTENSIONS, split=True)
+    return list_containers(spec, number, EXTENSIONS, files or files_of(spec.url), split=True)
 
 
 def random_access(unit: Unit) -> bool:

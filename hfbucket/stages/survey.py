@@ -9,12 +9,12 @@ from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.units import SourceSpec, UnitFacts
 from hfbucket.errors import SourceError
-from hfbucket.sources import SOURCES, Listing
+from hfbucket.sources import SOURCES, Files, Listing
 from hfbucket.sources.annotations.fields import Fields
 from hfbucket.sources.annotations.files import name_of
 from hfbucket.sources.annotations.find import find, named_files
 from hfbucket.sources.annotations.table import Annotations, read_annotations
-from hfbucket.sources.detect import resolve
+from hfbucket.sources.detect import looked_up
 from hfbucket.sources.rows import extension_of
 from hfbucket.stages.caches import cache_folder
 
@@ -59,10 +59,11 @@ def survey(
     Raises:
         SourceError: a source or an annotation file is not there, empty, unreadable, or not what was said.
     """
-    specs = tuple(_resolved(argument, config) for argument in sources)
+    looked = [_looked_up(argument, config) for argument in sources]
+    specs = tuple(spec for spec, _ in looked)
     if check is not None:
         check(specs)
-    listings = tuple(_listing(spec, number, config) for number, spec in enumerate(specs))
+    listings = tuple(_listing(spec, number, config, files) for number, (spec, files) in enumerate(looked))
     for spec, listing in zip(specs, listings, strict=True):
         refuse_empty(spec, len(listing.units), listing.facts)
     found = _annotation_files(specs, listings, config)
@@ -85,16 +86,16 @@ def refuse_empty(spec: SourceSpec, found: int, facts: UnitFacts) -> None:
     raise SourceError(f"source {spec.name!r} holds no images: found {ignored}. Is the path right, or --source-type?")
 
 
-def _resolved(argument: str, config: Config) -> SourceSpec:
+def _looked_up(argument: str, config: Config) -> tuple[SourceSpec, Files | None]:
     try:
-        return resolve(argument, config)
+        return looked_up(argument, config)
     except OSError as error:
         raise SourceError(f"{argument}: cannot be looked at: {error}") from error
 
 
-def _listing(spec: SourceSpec, number: int, config: Config) -> Listing:
+def _listing(spec: SourceSpec, number: int, config: Config, files: Files | None) -> Listing:
     try:
-        return SOURCES[spec.kind].list_units(spec, number, config)
+        return SOURCES[spec.kind].list_units(spec, number, config, files)
     except OSError as error:
         raise SourceError(f"{spec.url}: cannot be listed: {error}") from error
 

@@ -16,7 +16,7 @@ from hfbucket.errors import BuildError, SourceError
 from hfbucket.io.index_files import Index
 from hfbucket.io.random_file import RandomFile
 from hfbucket.schemas import INDEX
-from hfbucket.sources import folder
+from hfbucket.sources import Files, containers, detect, folder
 from hfbucket.stages import index as stage
 from hfbucket.stages.index import build_index, cache_folder
 from tests.sources.drawn import image, put, tar
@@ -48,6 +48,25 @@ def test_sources_follow_each_other(photos: Path, tmp_path: Path) -> None:
     assert [source.name for source in index.sources] == ["b", "photos", "a"]
     assert index.units_listed == (2, len(index.units) - 4, 2)
     assert index.columns(*INDEX.names).schema == INDEX
+
+
+@pytest.mark.parametrize("path", ["photos", "photos/*.jpg", "photos/00.jpg"])
+def test_a_source_is_looked_up_once(photos: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    looked: list[str] = []
+    files_of = containers.files_of
+
+    def noted(url: str) -> Files:
+        looked.append(url)
+        return files_of(url)
+
+    for module in (detect, folder):
+        monkeypatch.setattr(module, "files_of", noted)
+    url = str(photos.parent / path)
+    found, _ = scans([url])
+    assert looked == [url]
+    told, _ = scans([url], replace(ONE, source_type="folder"))
+    assert looked == [url] * 2
+    assert told.source_sha256(0) == found.source_sha256(0)
 
 
 def test_what_did_not_change_comes_from_the_cache(photos: Path) -> None:
