@@ -65,7 +65,7 @@ def write_receipt(folder: Place, receipt: Receipt, samples: pa.Table, *, flush: 
     for preview in values["previews"]:
         preview["jpeg"] = b64encode(preview["jpeg"]).decode("ascii")
     words = json.dumps(values, ensure_ascii=True, sort_keys=True)
-    write_table(receipt_file(folder, receipt.file), samples, metadata={_KEY.decode(): words}, flush=flush)
+    write_table(receipt_file(folder, receipt.file), samples, metadata={_KEY.decode(): words}, flush=flush, quick=True)
 
 
 def read_receipt(place: Place) -> Receipt | None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,10 @@ from hfbucket.io.seekable import Seekable
 ROW_GROUP_ROWS = 16_384
 """Rows of a row group where the writer does not say otherwise."""
 
+_SMALL: Final[Mapping[str, Any]] = {"compression": "zstd"}
+_QUICK: Final[Mapping[str, Any]] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
+"""How a table is written that is kept, and one that is read once and deleted."""
+
 _GAP_BYTES = 8192
 """Bytes between two columns that are cheaper read than left out."""
 
@@ -31,28 +35,32 @@ def write_table(
     row_group_rows: int | None = None,
     metadata: Mapping[str, str] | None = None,
     flush: bool = True,
+    quick: bool = False,
 ) -> None:
-    """Write a table as one Parquet file, atomically, `flush` as in `replacing`; `metadata` stands beside the schema."""
+    """Write a table as one Parquet file, atomically, as `table_writer` does; `metadata` stands beside the schema."""
     if metadata is not None:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
     place = place if not isinstance(place, str) else place_of(place)
-    with made_here(place) as here, table_writer(here, table.schema, flush=flush) as writer:
+    with made_here(place) as here, table_writer(here, table.schema, flush=flush, quick=quick) as writer:
         writer.write_table(table, row_group_size=row_group_rows or ROW_GROUP_ROWS)
 
 
 @contextmanager
-def table_writer(path: str | os.PathLike[str], schema: pa.Schema, *, flush: bool = True) -> Iterator[pq.ParquetWriter]:
+def table_writer(
+    path: str | os.PathLike[str], schema: pa.Schema, *, flush: bool = True, quick: bool = False
+) -> Iterator[pq.ParquetWriter]:
     """Yield a writer whose file appears whole at `path` on leaving; each `write_table` starts a row group.
 
     Args:
         flush: as in `replacing`.
+        quick: rather than small; for what is read back once, whole, and deleted.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with (
         replacing(Path(path), flush=flush) as temporary,
         temporary.open("wb") as file,
         # Page checksums let `verify` find damage in tables that no manifest has a hash of.
-        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(file, schema, write_page_checksum=True, **(_QUICK if quick else _SMALL)) as writer,
     ):
         yield writer
 

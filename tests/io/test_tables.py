@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.io.tables import read_group, read_where, write_table
+from hfbucket.io.tables import read_group, read_table, read_where, write_table
 
 ROWS = pa.table({"shard": ["a", "a", "b", None, "ü", "ü"], "number": [1, 2, 3, 4, 5, 6]})
 
@@ -25,6 +25,16 @@ def path(tmp_path: Path) -> Path:
 def test_rows_of_a_value(path: Path, value: str, numbers: list[int]) -> None:
     with path.open("rb") as file:
         assert read_where(file, "shard", value, ["number"]).to_pydict() == {"number": numbers}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_quick_tables_read_alike(tmp_path: Path, quick: bool) -> None:
+    write_table(tmp_path / "part.parquet", ROWS, metadata={"who": "me"}, row_group_rows=4, quick=quick)
+    table = read_table(tmp_path / "part.parquet")
+    assert table.equals(ROWS)
+    assert table.schema.metadata == {b"who": b"me"}
+    column = pq.read_metadata(tmp_path / "part.parquet").row_group(1).column(0)
+    assert (column.compression, column.has_dictionary_page) == (("LZ4", False) if quick else ("ZSTD", True))
 
 
 def test_all_columns_in_the_files_order(path: Path) -> None:

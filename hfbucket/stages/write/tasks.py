@@ -94,7 +94,7 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
                 )
                 if writer is None:
                     here = stack.enter_context(made_here(task.table))
-                    writer = stack.enter_context(table_writer(here, TASKS, flush=False))
+                    writer = stack.enter_context(table_writer(here, TASKS, flush=False, quick=True))
                 writer.write_table(table, row_group_size=max(1, table.num_rows))
                 tasks.append(task)
     return tasks
