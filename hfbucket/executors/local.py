@@ -12,12 +12,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from hfbucket.executors.cores import usable_cores
 from hfbucket.executors.process import Died, Process
-from hfbucket.executors.task import Failure, listening
+from hfbucket.executors.task import Failure, listening, throttled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,6 +26,7 @@ OnProgress = Callable[[Any, int], None]
 """Called in the caller's thread with a task and how many of its items are done so far."""
 
 _POLL_S: Final = 0.2
+_REPORT_EVERY_S: Final = 0.1
 
 
 def worker_count(workers: int | None) -> int:
@@ -66,13 +68,10 @@ def _map_here(
     function: Callable[[T], R], tasks: Iterable[T], on_progress: OnProgress | None
 ) -> Iterator[tuple[T, R | Failure]]:
     for task in tasks:
-        with listening(_listener(task, on_progress)):
+        listener = None if on_progress is None else throttled(partial(on_progress, task), _REPORT_EVERY_S)
+        with listening(listener):
             result = function(task)
         yield task, result
-
-
-def _listener(task: object, on_progress: OnProgress | None) -> Callable[[int], None] | None:
-    return None if on_progress is None else lambda done: on_progress(task, done)
 
 
 def _map_in_workers(

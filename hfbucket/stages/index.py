@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from typing import Any, BinaryIO, Final
@@ -174,6 +175,7 @@ def decoders() -> list[str | None]:
     return [_installed(name) for name in _DECODERS]
 
 
+@cache  # looking for a package that is not there takes milliseconds, and every unit asks
 def _installed(package: str) -> str | None:
     try:
         return version(package)

@@ -60,6 +60,11 @@ def count_up(number: int) -> int:
     return number
 
 
+def hurry(items: int) -> None:
+    for done in range(items):
+        report(done)
+
+
 def touch_and_wait(path: str) -> None:
     Path(path).write_text(str(os.getpid()))
     time.sleep(60)
@@ -119,6 +124,12 @@ def test_progress_reaches_the_caller(workers: int) -> None:
     seen: list[tuple[int, int]] = []
     list(map_tasks(count_up, [7, 8], workers=workers, on_progress=lambda task, done: seen.append((task, done))))
     assert {task for task, _ in seen} == {7, 8}
+
+
+def test_no_report_is_passed_on_for_every_item() -> None:
+    seen: list[tuple[int, int]] = []
+    list(map_tasks(hurry, [100_000], workers=0, on_progress=lambda task, done: seen.append((task, done))))
+    assert len(seen) < 10_000
 
 
 PARENT = """
