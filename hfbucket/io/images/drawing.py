@@ -52,5 +52,5 @@ def _middle_out(text: str, kept: int) -> str:
 def png(image: Image.Image) -> bytes:
     """Return the picture as PNG."""
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=9)
+    image.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
