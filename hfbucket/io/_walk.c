@@ -1,10 +1,12 @@
-/* Walks the plain samples of a local tar: what nearly every member of nearly every tar is, and nothing else.
+/* Walks the plain samples of a tar, in a local file or in a piece of a file that is in memory: what nearly every member
+ * of nearly every tar is, and nothing else.
  *
  * A plain member has a ustar, GNU or old header (POSIX.1-1988, section 10.1.1) with octal numbers, a right checksum and
  * a UTF-8 name that needs no other header; pax headers (POSIX.1-2001) that only tell times and owners are passed over.
- * A plain sample has one image and a few small members beside it. At anything else the walk ends before the sample it
- * is in, and the reader in Python, which knows all of it, goes on from there. A JPEG's size, components, orientation
- * and position are read here where its markers (ITU-T T.81, annex B) and EXIF (CIPA DC-008) are usual.
+ * A plain sample has one image and a few small members beside it. At anything else, and where a piece ends, the walk
+ * ends before the sample it is in, and the reader in Python, which knows all of it, goes on from there. A JPEG's size,
+ * components, orientation and position are read here where its markers (ITU-T T.81, annex B) and EXIF (CIPA DC-008) are
+ * usual.
  *
  * Nothing that is read is trusted: each access goes through `see`, or `Bytes` cut from it, with its length checked.
  */
@@ -34,16 +36,18 @@ typedef struct {
 } Bytes;
 
 typedef struct {
-    int fd;
+    int fd;              /* -1 where all that can be read is in memory */
     int64_t end;         /* of the file */
-    int64_t start, have; /* of what the buffer holds */
-    uint8_t *buffer;
+    int64_t start, have; /* of what is in memory, at `held` */
+    const uint8_t *held;
+    uint8_t *buffer; /* to read into; NULL without a descriptor */
 } File;
 
 /* Returns `size` bytes of the file, valid until the next call; NULL where there are not so many, or not at once. */
 static const uint8_t *see(File *file, int64_t from, int64_t size) {
     if (from < 0 || size < 0 || size > BUFFER_BYTES || from > file->end - size) return NULL;
-    if (from >= file->start && from - file->start <= file->have - size) return file->buffer + (from - file->start);
+    if (from >= file->start && from - file->start <= file->have - size) return file->held + (from - file->start);
+    if (!file->buffer) return NULL;
     int64_t wanted = size > USUAL_READ ? size : USUAL_READ;
     if (wanted > file->end - from) wanted = file->end - from;
     file->start = from;
@@ -56,7 +60,7 @@ static const uint8_t *see(File *file, int64_t from, int64_t size) {
         file->have += got;
     }
     Py_END_ALLOW_THREADS
-    return file->have >= size ? file->buffer : NULL;
+    return file->have >= size ? file->held : NULL;
 }
 
 static int starts_with(Bytes bytes, const char *text, int64_t size) {
@@ -391,6 +395,15 @@ static int64_t fill(File *file, int64_t position, const char *open, Py_ssize_t o
     return position;
 }
 
+/* Returns (where the first member begins that was not taken, samples). */
+static PyObject *walk(File *file, int64_t position, const char *open, Py_ssize_t open_size, Order *order, long most) {
+    PyObject *samples = PyList_New(0), *result = NULL;
+    if (samples) position = fill(file, position, open, open_size, order, most, samples);
+    if (samples && !PyErr_Occurred()) result = Py_BuildValue("(LO)", (long long)position, samples);
+    Py_XDECREF(samples);
+    return result;
+}
+
 static PyObject *py_samples(PyObject *self, PyObject *args) {
     File file = {0};
     Order order = {0};
@@ -403,22 +416,38 @@ static PyObject *py_samples(PyObject *self, PyObject *args) {
                           &max_pixels, &most))
         return NULL;
     file.end = end;
+    file.held = file.buffer = PyMem_Malloc(BUFFER_BYTES);
+    if (!file.buffer) return PyErr_NoMemory();
     order.max_pixels = max_pixels;
-    PyObject *samples = PyList_New(0), *result = NULL;
-    file.buffer = PyMem_Malloc(BUFFER_BYTES);
-    if (!file.buffer) PyErr_NoMemory();
-    if (samples && file.buffer) {
-        position = fill(&file, position, open, open_size, &order, most, samples);
-        if (!PyErr_Occurred()) result = Py_BuildValue("(LO)", position, samples);
-    }
+    PyObject *result = walk(&file, position, open, open_size, &order, most);
     PyMem_Free(file.buffer);
-    Py_XDECREF(samples);
     return result;
+}
+
+static PyObject *py_samples_in(PyObject *self, PyObject *args) {
+    File file = {.fd = -1};
+    Order order = {0};
+    const char *piece, *open;
+    Py_ssize_t piece_size, open_size;
+    long long start, position, end, max_pixels;
+    long most;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y#LLLs#sLl:samples_in", &piece, &piece_size, &start, &position, &end, &open,
+                          &open_size, &order.images, &max_pixels, &most))
+        return NULL;
+    file.end = end;
+    file.start = start;
+    file.have = piece_size;
+    file.held = (const uint8_t *)piece;
+    order.max_pixels = max_pixels;
+    return walk(&file, position, open, open_size, &order, most);
 }
 
 static PyMethodDef methods[] = {
     {"samples", py_samples, METH_VARARGS,
      "samples(descriptor, position, end, open_key, images, max_pixels, most) -> (position after them, samples)"},
+    {"samples_in", py_samples_in, METH_VARARGS,
+     "samples_in(piece, start, position, end, open_key, images, max_pixels, most) -> as samples, of a file's piece"},
     {NULL, NULL, 0, NULL},
 };
 

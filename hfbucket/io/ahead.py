@@ -73,10 +73,12 @@ class Blocks:
         budget_bytes: int = BUDGET_BYTES,
     ) -> None:
         self._fetch, self._size, self._is_forward = fetch, size_bytes, is_forward
-        self._block, self._most = block_bytes, max(2, budget_bytes // block_bytes)
+        # What is read forward needs no more than the block before, and those ahead.
+        most = min(budget_bytes // block_bytes, _BLOCKS_AHEAD + 2) if is_forward else budget_bytes // block_bytes
+        self._block, self._most = block_bytes, max(2, most)
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_BLOCKS_AHEAD)
-        # Those used or asked for last stand at the end.
+        # Those used or needed last stand at the end.
         self._blocks: OrderedDict[int, Future[bytes]] = OrderedDict()
 
     def pread(self, offset: int, size: int) -> bytes:
@@ -93,6 +95,11 @@ class Blocks:
             pieces.append(piece)
             offset += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def block_at(self, offset: int) -> tuple[int, bytes]:
+        """Return where the block begins that a byte of the file lies in, and the block: empty behind the end."""
+        number = offset // self._block
+        return number * self._block, self._get(number) if 0 <= offset < self._size else b""
 
     @property
     def held_bytes(self) -> int:
@@ -115,7 +122,9 @@ class Blocks:
                 self._start(number, needed=True)
             self._blocks.move_to_end(number)
             for next_number in range(number + 1, min(number + 1 + self._ahead(number), -(-self._size // self._block))):
-                if next_number not in self._blocks and not self._start(next_number, needed=False):
+                if next_number in self._blocks:
+                    self._blocks.move_to_end(next_number)
+                elif not self._start(next_number, needed=False):
                     break
             block = self._blocks[number]
         try:
@@ -127,7 +136,7 @@ class Blocks:
 
     def _ahead(self, number: int) -> int:
         """Return how many blocks after this one are likely needed: the longer the run before it, the more."""
-        run = 1 if self._is_forward else 0
+        run = _BLOCKS_AHEAD if self._is_forward else 0
         while 2 * run < _BLOCKS_AHEAD and number - run - 1 in self._blocks:
             run += 1
         return min(2 * run, _BLOCKS_AHEAD, self._most - 1)

@@ -55,6 +55,10 @@ class RandomFile:
         """Return that of a local file that is open."""
         return self._descriptor if self._descriptor >= 0 else None
 
+    def block_at(self, offset: int) -> tuple[int, bytes]:
+        """Return where the block begins that a byte lies in, and the block; an empty one where none is kept."""
+        return (offset, b"") if self._blocks is None else self._blocks.block_at(offset)
+
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on: fewer only where the file ends."""
         size = min(size, self.size_bytes - offset)

@@ -1,4 +1,4 @@
-"""The plain samples of a local tar, read by compiled code: many at a time, few bytes of each.
+"""The plain samples of a tar, read by compiled code: many at a time, few bytes of each; far away, block by block.
 
 For what it takes it gives what `hfbucket.io.tarread` and `hfbucket.io.images.probe` give; all else is left to them.
 Where it was not built, it takes nothing.
@@ -52,8 +52,10 @@ def plain_samples(file: RandomFile, position: int, open_key: str, *, max_pixels:
         open_key: of the sample that the member before it belongs to: nothing is taken while that goes on.
         max_pixels: images of more are left with a width of 0.
     """
-    if _walk is None or file.descriptor is None:
+    if _walk is None:
         return position, []
-    return _walk.samples(
-        file.descriptor, position, file.size_bytes, open_key, _IMAGES, min(max_pixels, _MOST_PIXELS), _MOST_SAMPLES
-    )
+    how = (open_key, _IMAGES, min(max_pixels, _MOST_PIXELS), _MOST_SAMPLES)
+    if file.descriptor is not None:
+        return _walk.samples(file.descriptor, position, file.size_bytes, *how)
+    start, block = file.block_at(position)
+    return _walk.samples_in(block, start, position, file.size_bytes, *how)

@@ -144,11 +144,19 @@ def test_what_is_read_through_is_fetched_once_and_ahead() -> None:
     far = Far()
     blocks = Blocks(far.fetch, len(DATA), is_forward=True, block_bytes=100, budget_bytes=1_600)
     assert blocks.pread(0, 6) == DATA[:6]
-    assert len(far.asked) <= 3  # who only looks at the first bytes causes little more
+    assert blocks.held_bytes == 900  # all that may be on its way is asked for at once
     assert b"".join(blocks.pread(offset, 37) for offset in range(0, len(DATA), 37)) == DATA
     blocks.close()
     assert sorted(far.asked) == [(start, start + 100) for start in range(0, len(DATA), 100)]
     assert far.most_running > 300
+
+
+def test_a_block_is_given_whole_with_its_place() -> None:
+    blocks = Blocks(Far().fetch, len(DATA), is_forward=True, block_bytes=3_000)
+    assert blocks.block_at(0) == (0, DATA[:3_000])
+    assert blocks.block_at(9_999) == (9_000, DATA[9_000:])
+    assert blocks.block_at(10_000) == (9_000, b"")
+    blocks.close()
 
 
 def test_single_places_are_fetched_alone() -> None:

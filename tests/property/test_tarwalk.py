@@ -6,6 +6,8 @@ import functools
 import io
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,6 +21,8 @@ from hfbucket.config import Config
 from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
 from hfbucket.io import tarwalk
+from hfbucket.io.ahead import Blocks
+from hfbucket.io.store import RandomFile
 from hfbucket.sources import tars
 from hfbucket.sources.rows import look_at
 from tests.sources.drawn import image, tar
@@ -140,6 +144,37 @@ def scanned(path: Path, config: Config, **how: Any) -> tuple[Any, ...]:
     return table.to_pylist(), facts
 
 
+class InBlocks(RandomFile):
+    """A file as one that is far away is read."""
+
+    def __init__(self, path: Path, block_bytes: int) -> None:
+        super().__init__("memory://tars/0.tar", size_bytes=path.stat().st_size)
+        data = path.read_bytes()
+        self._blocks = Blocks(
+            lambda start, stop: data[start:stop], len(data), is_forward=True, block_bytes=block_bytes,
+            budget_bytes=4 * block_bytes,
+        )  # fmt: skip
+
+
+def scanned_in_blocks(path: Path, config: Config, block_bytes: int) -> tuple[tuple[Any, ...], int]:
+    """Return what scanning a tar far away gives, and how many samples compiled code took."""
+    taken = 0
+
+    @contextmanager
+    def opened(*_: Any) -> Iterator[RandomFile]:
+        with InBlocks(path, block_bytes) as file:
+            yield file
+
+    def counted(*args: Any, **named: Any) -> Any:
+        nonlocal taken
+        position, samples = tarwalk.plain_samples(*args, **named)
+        taken += len(samples)
+        return position, samples
+
+    with mock.patch.object(tars, "open_tar", opened), mock.patch.object(tars, "plain_samples", counted):
+        return scanned(path, config), taken
+
+
 def both_ways(data: bytes, config: Config) -> int:
     """Hold the two ways against each other; return how many samples compiled code took."""
     with tempfile.TemporaryDirectory() as folder:
@@ -215,3 +250,43 @@ def test_a_broken_byte_in_a_jpeg_s_header_changes_both_ways_alike() -> None:
             data[at] = value
             size = tar([("a.jpg", bytes(data)), ("a.txt", b"t"), ("b.jpg", good)])
             both_ways(size, Config())
+
+
+@given(
+    found=members(),
+    kind=st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
+    changes=damages(),
+    end=st.one_of(st.none(), st.integers(1 << 10, 1 << 14)),
+    config=_CONFIGS,
+    block_bytes=st.one_of(st.integers(100, 6_000), st.integers(6_000, 1 << 16)),
+)
+@settings(max_examples=100, deadline=None)
+def test_blocks_of_any_size_give_the_rows_of_the_file(
+    found: list[tuple[tarfile.TarInfo, bytes]],
+    kind: int,
+    changes: list[tuple[int, int, bool]],
+    end: int | None,
+    config: Config,
+    block_bytes: int,
+) -> None:
+    try:
+        data = tar(found, kind=kind)
+    except ValueError:  # a name too long for ustar
+        data = tar(found, kind=tarfile.PAX_FORMAT)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "0.tar"
+        path.write_bytes(broken(data, changes, end))
+        rows, _ = scanned_in_blocks(path, config, block_bytes)
+        assert rows == scanned(path, config)
+
+
+@pytest.mark.parametrize("block_bytes", [512, 5_120, 20_480, 1 << 20])
+def test_all_but_the_last_sample_of_a_block_is_taken(block_bytes: int, tmp_path: Path) -> None:
+    members: list[tuple[str | tarfile.TarInfo, bytes]] = []
+    for number in range(300):
+        members += [(f"{number:05d}.jpg", image()), (f"{number:05d}.txt", b"a photo")]
+    path = tmp_path / "0.tar"
+    path.write_bytes(tar(members))
+    rows, taken = scanned_in_blocks(path, Config(), block_bytes)
+    assert rows == scanned(path, Config())
+    assert 300 - 1 - path.stat().st_size // block_bytes <= taken <= 300

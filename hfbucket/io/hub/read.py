@@ -163,7 +163,7 @@ class _Stream(io.RawIOBase):
         """Return all that is left, to the end of the response, so that its connection serves the next one."""
         pieces = []
         while self._rest:
-            pieces.append(bytes(self._rest))
+            pieces.append(self._rest)
             self._position += len(self._rest)
             self._rest = memoryview(self._receive())
         if self._pieces is not None:
