@@ -66,7 +66,9 @@ def _split(argument: str) -> tuple[str, str]:
 
 def _own_name(url: str) -> str:
     """Return the last part of a path, of a glob's the last one before its wildcard."""
-    root, _ = (url, None) if store.kind_of(url) != "nothing" else store.split_glob(url)
+    root, pattern = store.split_glob(url)
+    if pattern is not None and store.kind_of(url) != "nothing":  # a name with such signs in it
+        root = url
     return text_of(store.split_name(root.rstrip("/"))[1]) or "source"
 
 
