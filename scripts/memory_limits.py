@@ -37,6 +37,9 @@ class Limit:
 PLANNING: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that hold a plan."""
 
+CHANGING: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=500, bytes_per_pixel=12)
+"""Commands that change an export: they hold a few row groups of the sample tables, workers the rows of a shard."""
+
 OTHERS: Final = Limit(fixed_mb=400, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that go through an export or a workspace in pieces."""
 
@@ -44,10 +47,11 @@ LIMITS: Final[Mapping[str, Limit]] = {
     **dict.fromkeys(
         ("plan", "build, passthrough", "build, re-encode", "build, --dedupe near", "build --update"), PLANNING
     ),
+    **dict.fromkeys(("recaption", "remove"), CHANGING),
     **dict.fromkeys(
         (
             "verify --structure", "verify --quick", "verify --full", "why", "load, streaming", "card",
-            "push to a folder", "push to the Hub", "pull from a folder", "pull from the Hub", "recaption", "remove",
+            "push to a folder", "push to the Hub", "pull from a folder", "pull from the Hub",
             "extract", "extract --max-short-edge", "workspace init", "workspace import", "workspace export",
             "workspace stats", "workspace todo",
         ),
