@@ -37,8 +37,11 @@ class Limit:
 PLANNING: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that hold a plan."""
 
-CHANGING: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=500, bytes_per_pixel=12)
-"""Commands that change an export: they hold a few row groups of the sample tables, workers the rows of a shard."""
+RECAPTION: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=500, bytes_per_pixel=12)
+"""It holds a few row groups of the sample tables, a worker the rows of a shard."""
+
+REMOVE: Final = Limit(fixed_mb=400, bytes_per_image=1000, worker_mb=500, bytes_per_pixel=12)
+"""It goes through the sample tables as a whole."""
 
 OTHERS: Final = Limit(fixed_mb=400, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that go through an export or a workspace in pieces."""
@@ -47,7 +50,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     **dict.fromkeys(
         ("plan", "build, passthrough", "build, re-encode", "build, --dedupe near", "build --update"), PLANNING
     ),
-    **dict.fromkeys(("recaption", "remove"), CHANGING),
+    "recaption": RECAPTION,
+    "remove": REMOVE,
     **dict.fromkeys(
         (
             "verify --structure", "verify --quick", "verify --full", "why", "load, streaming", "card",
