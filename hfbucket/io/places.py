@@ -10,14 +10,15 @@ import os
 import shutil
 import socket
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 from hfbucket.io import atomic
+from hfbucket.io.ahead import ahead
 from hfbucket.io.random_file import RandomFile
 from hfbucket.io.remote import Remote
 from hfbucket.io.urls import absolute, is_local, local_path
@@ -167,19 +168,8 @@ def remove_temporaries(*folders: Place) -> None:
             folder.remove_temporaries()
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], *, at: Place, ahead: int = _AT_ONCE) -> Iterator[R]:
+def in_order(function: Callable[[T], R], items: Iterable[T], *, at: Place, at_once: int = _AT_ONCE) -> Iterator[R]:
     """Yield what a function gives for every item, in order; for places elsewhere some are worked on ahead."""
     if isinstance(at, Path):
-        yield from map(function, items)
-        return
-    threads = ThreadPoolExecutor(ahead)
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(threads.submit(function, item))
-            if len(waiting) == ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        threads.shutdown(wait=True, cancel_futures=True)
+        return map(function, items)
+    return ahead(((partial(function, item), 0) for item in items), at_once=at_once)

@@ -83,8 +83,8 @@ def test_half_written_files_go(folder: Place) -> None:
 
 
 def test_results_come_in_order_and_errors_where_they_belong(folder: Place) -> None:
-    assert list(places.in_order(lambda number: number * 2, range(40), at=folder, ahead=3)) == list(range(0, 80, 2))
-    inverses = places.in_order(lambda number: 1 / number, [1, 2, 0, 4], at=folder, ahead=2)
+    assert list(places.in_order(lambda number: number * 2, range(40), at=folder, at_once=3)) == list(range(0, 80, 2))
+    inverses = places.in_order(lambda number: 1 / number, [1, 2, 0, 4], at=folder, at_once=2)
     assert (next(inverses), next(inverses)) == (1.0, 0.5)
     with pytest.raises(ZeroDivisionError):
         next(inverses)
