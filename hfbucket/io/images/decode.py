@@ -9,6 +9,7 @@ from typing import Final
 
 from PIL import Image, ImageFile
 
+from hfbucket.core.conversions import MULTI_FRAME
 from hfbucket.errors import SampleError
 from hfbucket.io.images import bmp, gif, jpeg, jpeg_codec, png, webp
 from hfbucket.io.images.color import to_rgb
@@ -34,7 +35,6 @@ _FRAMES: Final = {
     "bmp": bmp.count_frames,
 }
 
-_MULTI_FRAME: Final = ("multi_frame",)
 
 _BARE_PIXELS: Final = 50_000_000
 """Above this, Pillow says what it thinks of so large an image."""
@@ -101,7 +101,7 @@ def _plain(data: bytes, plain: jpeg.Plain, max_pixels: int, apply_orientation: b
         return None
     with decoding("jpeg"):
         image, notes = to_rgb(image, bits=8, profile=plain.profile)
-    notes = _MULTI_FRAME * (plain.frames > 1) + notes
+    notes = (MULTI_FRAME,) * (plain.frames > 1) + notes
     return _turned(image, found, apply_orientation, notes)
 
 
@@ -118,7 +118,7 @@ def _any(data: bytes, *, max_pixels: int, apply_orientation: bool, at_least: tup
         frames = max(frames, _frames(image, found.format))
         image.load()
         rgb, notes = to_rgb(image, bits=bits, profile=image.info.get("icc_profile"))
-    notes = _MULTI_FRAME * (frames > 1) + notes
+    notes = (MULTI_FRAME,) * (frames > 1) + notes
     return _turned(rgb, found, apply_orientation, notes)
 
 
