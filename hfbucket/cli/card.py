@@ -11,7 +11,8 @@ from hfbucket.cli.options import WORDS, SettingsCommand, config_options, was_giv
 from hfbucket.cli.output import json_option, printable, show
 from hfbucket.config import Config
 from hfbucket.errors import ConfigError
-from hfbucket.io.cards import read_templates, read_words
+from hfbucket.io.card_templates import read_templates
+from hfbucket.io.card_words import read_words
 from hfbucket.stages.card import update_card
 from hfbucket.stages.verify.card import check_card
 

@@ -11,7 +11,7 @@ from hfbucket.cli.output import events, json_option, show
 from hfbucket.config import Config
 from hfbucket.core.card.numbers import number, plural
 from hfbucket.errors import ConfigError
-from hfbucket.io.cards import read_templates
+from hfbucket.io.card_templates import read_templates
 from hfbucket.stages.remove import Removal, remove
 
 

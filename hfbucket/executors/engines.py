@@ -18,6 +18,9 @@ from hfbucket.executors.task import Failure
 T = TypeVar("T")
 R = TypeVar("R")
 
+_MANY: Final = 64
+"""Tasks that a cluster may run at once, where nobody said how many: only asking it, which starts it, would tell."""
+
 _CLUSTERS: Final = {"ray": "hfbucket.executors.ray", "spark": "hfbucket.executors.spark"}
 """Engine to the module whose `map_tasks` it is; imported when it is used."""
 
@@ -38,6 +41,13 @@ class Workers:
     def are_none(self) -> bool:
         """Whether tasks run in this very process."""
         return self.count == 0
+
+    @property
+    def at_once(self) -> int:
+        """How many tasks may run at the same time; of a cluster that was not told, many."""
+        if self.are_none or self.executor not in _CLUSTERS:
+            return local.worker_count(self.count)
+        return _MANY if self.count is None else self.count
 
     def one_by_one(self) -> Workers:
         """Return the same with one task at a time."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
-from importlib import resources
-from pathlib import Path
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -15,23 +13,17 @@ import jinja2
 import yaml
 from huggingface_hub import CardData, DatasetCard, DatasetCardData
 
-from hfbucket.config import Config
-from hfbucket.core.card import command as card_command
-from hfbucket.core.card import markdown, pictures
-from hfbucket.core.card import numbers as card_numbers
+from hfbucket.core.card import markdown
 from hfbucket.core.card import sentences as card_sentences
 from hfbucket.core.card import tables as card_tables
 from hfbucket.core.card.facts import bases, first_shard, front_matter, loader_configs
-from hfbucket.core.card.limits import known_limits
-from hfbucket.core.card.words import SECTIONS, Words, check_words
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.manifest.plain import is_ours
 from hfbucket.errors import ConfigError
+from hfbucket.io.card_templates import environment_of
 
-__all__ = ["card_problems", "has_own_templates", "read_sections", "read_templates", "read_words", "render_card"]
+__all__ = ["card_problems", "has_own_templates", "render_card"]
 
-_TEMPLATES = resources.files("hfbucket.card_templates")
-_ENDING: Final = ".jinja"
 _OWN_TEMPLATES: Final = "<!-- made with templates of its own -->"
 """Stands at the end of a card that templates of its owner made: rendering it without them would lose their text."""
 
@@ -66,7 +58,7 @@ def has_own_templates(text: str) -> bool:
 
 
 def _rendered(manifest: Manifest, templates: Mapping[str, str]) -> str:
-    environment = _own_environment(templates) if templates else _environment()
+    environment = environment_of(templates)
     try:
         return environment.get_template("card.md.jinja").render(
             card_data=DatasetCardData(**front_matter(manifest)).to_yaml(),
@@ -113,111 +105,6 @@ def _other_rows(wanted: list[tuple[str, ...]], found: list[tuple[str, ...]]) -> 
     """Return the rows of a card that look like rows of its manifest's tables, but say something else."""
     known = {(cells[0], len(cells)): cells for cells in wanted if cells[0].startswith("`")}
     return [cells for cells in found if cells and known.get((cells[0], len(cells)), cells) != cells]
-
-
-def read_templates(config: Config) -> dict[str, str]:
-    """Return the templates of the config's folder by file name, in the place of the packaged ones of these names.
-
-    Raises:
-        ConfigError: the folder is missing or has no template, or one has no such name, is no UTF-8 or no Jinja.
-    """
-    if not config.template:
-        return {}
-    folder = Path(config.template)
-    known = sorted(path.name for path in _TEMPLATES.iterdir() if path.name.endswith(_ENDING))
-    if not folder.is_dir():
-        raise ConfigError(f"template: {folder} must be a folder of templates; a card has {', '.join(known)}")
-    found: dict[str, str] = {}
-    for path in sorted(folder.glob(f"*{_ENDING}")):
-        if path.name not in known:
-            raise ConfigError(f"template: {path.name} is no template of a card; these are {', '.join(known)}")
-        try:
-            found[path.name] = path.read_text(encoding="utf-8-sig")
-            _environment().parse(found[path.name])
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"template: {path.name} must be UTF-8: {error}") from None
-        except jinja2.TemplateSyntaxError as error:
-            raise ConfigError(f"template: {path.name} line {error.lineno}: {error.message}") from None
-    if not found:
-        raise ConfigError(f"template: {folder} has no template; a card has {', '.join(known)}")
-    return found
-
-
-def read_words(config: Config) -> Words:
-    """Return the words of a config, with the Markdown of its sections folder.
-
-    Raises:
-        ConfigError: the folder is missing, has no sections, or one is no UTF-8; or words that cannot stand in a card.
-    """
-    words = Words(
-        title=config.title,
-        description=config.description,
-        license=config.license,
-        license_name=config.license_name,
-        license_link=config.license_link,
-        language=config.language,
-        tags=config.tag,
-        citation=config.citation,
-        sections=None if config.sections is None else read_sections(Path(config.sections)),
-    )
-    check_words(words)
-    return words
-
-
-def read_sections(folder: Path) -> dict[str, str]:
-    """Return the Markdown files of a folder by their stem.
-
-    Raises:
-        ConfigError: the folder is missing, has no Markdown, or a file is no UTF-8.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"sections: {folder} must be a folder of Markdown files")
-    found: dict[str, str] = {}
-    for path in sorted(folder.glob("*.md")):
-        try:
-            found[path.stem] = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"sections: {path.name} must be UTF-8: {error}") from None
-    if not found:
-        names = ", ".join(f"{name}.md" for name in SECTIONS)
-        raise ConfigError(f"sections: {folder} has no Markdown file; a card takes {names}")
-    return found
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(  # noqa: S701 (Markdown, not HTML: every value goes through core.card.markdown)
-        loader=jinja2.FunctionLoader(lambda name: (_TEMPLATES / name).read_text(encoding="utf-8")),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        sentences=card_sentences,
-        tables=card_tables,
-        command=card_command,
-        pictures=pictures,
-        limits=known_limits,
-        bases=bases,
-        known_sections=SECTIONS,
-    )
-    environment.filters.update(
-        inline=markdown.inline,
-        block=markdown.block,
-        code=markdown.code,
-        fenced=markdown.fenced,
-        number=card_numbers.number,
-        literal=lambda text: json.dumps(text, ensure_ascii=False),
-        spaced=lambda text: f" {text}" if text else "",
-        part=lambda text: f"{text.strip()}\n\n" if text.strip() else "",
-    )
-    return environment
-
-
-def _own_environment(templates: Mapping[str, str]) -> jinja2.Environment:
-    packaged = _environment()
-    loaders = [jinja2.DictLoader(templates), *([packaged.loader] if packaged.loader else [])]
-    return packaged.overlay(loader=jinja2.ChoiceLoader(loaders))
 
 
 def _data(card_data: CardData) -> dict[str, Any]:

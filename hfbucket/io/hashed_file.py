@@ -37,12 +37,13 @@ class HashedFile:
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
         self._hash = hashlib.sha256()
-        self._thread = ThreadPoolExecutor(1)  # starts none for a file of one turn
+        self._thread = ThreadPoolExecutor(1)
         self._turn: list[bytes] = []
         self._turn_bytes = 0
         self._ahead: deque[tuple[Future[None], int]] = deque()
         self._ahead_bytes = 0
         self._written = self._flushed = 0
+        self.is_ended = False
         self.size_bytes = 0
 
     def __enter__(self) -> HashedFile:
@@ -62,12 +63,18 @@ class HashedFile:
         if self._turn_bytes >= _TURN_BYTES:
             self._hand_over()
 
+    def end(self) -> None:
+        """Begin to see all of it on the disk, while the caller does something else; nothing may be written after."""
+        self.is_ended = True
+        self._hand_over()
+        self._ahead.append((self._thread.submit(os.fsync, self._file.fileno()), 0))
+
     def finish(self) -> str:
         """See all of it on the disk, and close it; return its sha256 in hex."""
+        if not self.is_ended:
+            self.end()
         while self._ahead:
             self._take_back()
-        self._put(self._turn)
-        os.fsync(self._file.fileno())
         self._file.close()
         return self._hash.hexdigest()
 

@@ -81,9 +81,24 @@ class ShardWriter:
         self._file.write(*((b"".join(parts),) if len(data) < _JOINED_BYTES else parts))
         return offset
 
-    def finish(self) -> tuple[int, str]:
-        """End the archive, flush it to disk, give it its name; return its size in bytes and its sha256 in hex."""
+    def take(self, members: bytes) -> None:
+        """Append bytes of whole members as they lie in another shard; several calls may bring one member."""
+        self._file.write(members)
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the shard is by now."""
+        return self._file.size_bytes
+
+    def end(self) -> None:
+        """End the archive and begin to flush it to disk; nothing may be appended after, and `finish` is to follow."""
         self._file.write(END)
+        self._file.end()
+
+    def finish(self) -> tuple[int, str]:
+        """See the archive end and on the disk, give it its name; return its size in bytes and its sha256 in hex."""
+        if not self._file.is_ended:
+            self.end()
         sha256 = self._file.finish()
         self._temporary.replace(self._path)
         sync_folder(self._path.parent)

@@ -10,7 +10,6 @@ from hfbucket.core.events import OnEvent, ignore
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.io.places import place_of
-from hfbucket.stages.update.run import update
 from hfbucket.stages.write.build import build as build_anew
 
 __all__ = ["build"]
@@ -43,5 +42,7 @@ def build(
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
     config = config or Config()
     if config.update and (place_of(output) / MANIFEST).exists():
+        from hfbucket.stages.update.run import update  # a build is spared it
+
         return update(sources, output, config, on_event=on_event)
     return build_anew(sources, output, config, on_event=on_event)

@@ -20,7 +20,7 @@ from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.core.plan.caption_facts import caption_sources, captions_entry
 from hfbucket.core.removal import known_conversions
 from hfbucket.errors import ChangeError, ConfigError
-from hfbucket.io.cards import read_templates
+from hfbucket.io.card_templates import read_templates
 from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest

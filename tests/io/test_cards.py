@@ -21,11 +21,11 @@ from PIL import Image, ImageCms
 from hfbucket.config import Config
 from hfbucket.core.card.facts import front_matter, loader_configs, size_category
 from hfbucket.core.card.markdown import line
-from hfbucket.core.card.words import Words
 from hfbucket.core.law.geometry import Geometry
 from hfbucket.core.manifest.model import CaptionVariant, License, Manifest, Shard, SourceEntry
 from hfbucket.errors import ConfigError
-from hfbucket.io.cards import card_problems, has_own_templates, read_templates, read_words, render_card
+from hfbucket.io.card_templates import read_templates
+from hfbucket.io.cards import card_problems, has_own_templates, render_card
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.encode import fit
 from tests.factories import make_export, make_foreign_export
@@ -508,23 +508,3 @@ def test_broken_metadata_is_one_problem(card: str) -> None:
 
 def test_card_without_metadata_lacks_all_of_it(caplog: pytest.LogCaptureFixture) -> None:
     assert len(card_problems("no metadata\n", FULL)) > 5
-
-
-# Words from files
-
-
-def test_sections_are_read_from_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "about.md").write_bytes(b"\xef\xbb\xbfHello\r\n")
-    (tmp_path / "notes.txt").write_text("not read")
-    words = read_words(Config(sections=str(tmp_path), title="T", tag=("a",)))
-    assert words == Words(title="T", tags=("a",), sections={"about": "Hello\n"})
-    (tmp_path / "limits.md").write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match=r"limits\.md must be UTF-8"):
-        read_words(Config(sections=str(tmp_path)))
-
-
-def test_sections_must_be_a_folder_with_markdown(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has no Markdown file; a card takes about\.md, filtering\.md"):
-        read_words(Config(sections=str(tmp_path)))
-    with pytest.raises(ConfigError, match="must be a folder of Markdown files"):
-        read_words(Config(sections=str(tmp_path / "none")))

@@ -1,7 +1,8 @@
 """Kills builds with SIGKILL at every change they make to the disk, one after another, and finishes them.
 
-Run as a script: `kill_everywhere.py SOURCE FOLDER IMAGE_MODE STEP OFFSET`. Prints how many places there were to kill
-at; fails where a continued build differs from an undisturbed one.
+Run as a script: `kill_everywhere.py SOURCE FOLDER IMAGE_MODE STEP OFFSET [parts]`, the last word for shards that are
+written in parts. Prints how many places there were to kill at; fails where a continued build differs from an
+undisturbed one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 
 from hfbucket.config import Config
+from hfbucket.executors.engines import Workers
+from hfbucket.stages.write import parts
 from hfbucket.stages.write.build import build
 from tests.stages.killing import in_child
 from tests.stages.pictures import tree
@@ -27,6 +30,9 @@ def build_in_child(source: Path, export: Path, kill_at: int, counter: Path) -> i
 def main() -> None:
     """Kill and continue, everywhere."""
     source, folder, step, offset = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[4]), int(sys.argv[5])
+    if "parts" in sys.argv:  # as with workers, which a kill of this process would not stop at once
+        parts._LEAST_SAMPLES = 1  # type: ignore[misc]
+        Workers.at_once = property(lambda workers: 2)  # type: ignore[assignment,method-assign]
     counter = folder / "count"
     for name in ("first", "whole"):  # the first also scans; what is killed finds the index in the cache
         assert build_in_child(source, folder / name, 0, counter) == 0

@@ -42,8 +42,9 @@ from hfbucket.stages.rounds import disk_told
 from hfbucket.stages.update.known import held, listed, meta_keys, named, read_known
 from hfbucket.stages.update.manifest import grown_manifest
 from hfbucket.stages.update.tables import LedgerChange, grown_samples
+from hfbucket.stages.write.done import receipts_of
 from hfbucket.stages.write.inputs import Inputs, read_inputs
-from hfbucket.stages.write.pending import announce, check_plan, check_written, receipts_of, write_pending
+from hfbucket.stages.write.pending import announce, check_plan, check_written, write_pending
 from hfbucket.stages.write.places import UPDATE
 from hfbucket.stages.write.tasks import make_job, write_tasks
 from hfbucket.stages.write.work import Work, only_one, work_beside

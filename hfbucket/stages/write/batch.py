@@ -78,5 +78,10 @@ class Batch:
 
 def batches_of(task: ShardTask) -> Iterator[Batch]:
     """Yield all samples of a task, in order."""
+    first, last = task.rows or (0, task.samples)
+    start = 0
     for batch in batches_in_group(task.table, task.row_group, rows_at_once=_ROWS_AT_ONCE):
-        yield Batch(task, pa.Table.from_batches([batch]))
+        rows = batch.slice(min(max(0, first - start), batch.num_rows), max(0, last - max(first, start)))
+        start += batch.num_rows
+        if rows.num_rows:
+            yield Batch(task, pa.Table.from_batches([rows]))

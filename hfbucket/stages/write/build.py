@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 
 from hfbucket.config import Config
@@ -22,9 +25,9 @@ from hfbucket.stages.caches import cache_folder
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.plan import make_plan
 from hfbucket.stages.rounds import disk_told
-from hfbucket.stages.write.finish import Built, finish
+from hfbucket.stages.write.done import receipts_of
 from hfbucket.stages.write.inputs import Inputs, read_inputs
-from hfbucket.stages.write.pending import announce, check_plan, check_written, receipts_of, write_pending
+from hfbucket.stages.write.pending import announce, check_plan, check_written, write_pending
 from hfbucket.stages.write.places import check_laid_out_at_once, check_settings, clear, retire, written_folders
 from hfbucket.stages.write.task import Job, ShardTask
 from hfbucket.stages.write.tasks import make_job, write_tasks
@@ -90,16 +93,30 @@ def _build(inputs: Inputs[Place], plan: Plan, job: Job, on_event: OnEvent) -> Ma
     announce(plan, tasks, pending, on_event)
     retire(export, work)
     if pending:
-        write_pending(index, plan, tasks, pending, on_event)
+        with _finish_imported():
+            write_pending(index, plan, tasks, pending, on_event)
         remove_temporaries(*written_folders(export, work))  # of workers that died
     receipts = [receipt for receipt in receipts_of(tasks) if receipt is not None]
     check_written(receipts, tasks, index, plan, job.config)
     _forget_others(work, tasks)
+    from hfbucket.stages.write.finish import Built, finish  # see `_finish_imported`
+
     built = Built(index=index, plan=plan, job=job, settings=settings, receipts=receipts)
     manifest = finish(built, inputs.words, inputs.templates, on_event=on_event)
     write_bytes(work.finished, json.dumps({"key": key, "content_sha256": manifest.content_sha256}).encode())
     work.previous.unlink(missing_ok=True)
     return manifest
+
+
+@contextmanager
+def _finish_imported() -> Iterator[None]:
+    """Import what the end of a build takes, cards above all, while this process waits for its workers, not before."""
+    thread = threading.Thread(target=import_module, args=("hfbucket.stages.write.finish",))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _forget_changed(export: Place, work: Work[Place]) -> None:

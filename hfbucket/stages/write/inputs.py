@@ -13,7 +13,8 @@ from hfbucket.core.card.words import Words
 from hfbucket.core.events import OnEvent
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import ConfigError
-from hfbucket.io.cards import read_templates, read_words
+from hfbucket.io.card_templates import read_templates
+from hfbucket.io.card_words import read_words
 from hfbucket.io.clock import created
 from hfbucket.io.index_files import Index
 from hfbucket.io.places import Place, Remote, place_of

@@ -15,16 +15,18 @@ from hfbucket.core.events import Notice, OnEvent
 from hfbucket.core.outcomes import CODE, OUTCOMES, UNDECODABLE
 from hfbucket.core.plan.model import Plan
 from hfbucket.errors import BuildError, PlanMismatchError, TooManyFailuresError
+from hfbucket.executors.engines import Workers
 from hfbucket.io.index_files import Index
-from hfbucket.io.places import below, free_bytes, in_order, present, sizes
-from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
+from hfbucket.io.places import Place, free_bytes, remove_tree
+from hfbucket.io.receipts import Receipt
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.rounds import run_rounds
+from hfbucket.stages.write.parts import Joining, join_parts, missing_parts, split
 from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.spool import needs_spool, spool_units
 from hfbucket.stages.write.task import ShardTask
 
-__all__ = ["announce", "check_plan", "check_written", "receipts_of", "write_pending"]
+__all__ = ["announce", "check_plan", "check_written", "write_pending"]
 
 _SHOWN: Final = 3
 
@@ -76,22 +78,37 @@ def write_pending(
         numbers = {task.number for task in pending}
         rows = [members for number, (_, _, members) in enumerate(plan.shard_rows()) if number in numbers]
         spool_units(index, np.concatenate(rows), job.work, job.config, on_event=on_event)
-    needed, free = sum(task.planned_bytes for task in pending), free_bytes(job.export)
-    if free is not None and needed > free:
-        text = f"about {size(needed)} are to be written, {job.export} has {size(free)} free"
-        on_event(Notice(level="warning", text=text))
     workers = workers_for(job.config, [*(indexed.unit.url for indexed in index.units), str(job.export)], limited=True)
+    total = sum(task.samples for task in tasks)
+    wholes, joinings = split(pending, total, workers)
+    _check_room(job.export, [*pending, *(joining.task for joining in joinings)], on_event)
+    to_write = [*wholes, *missing_parts(joinings, job.work)]
+    done = total - sum(task.samples for task in to_write)
+    if to_write:
+        _write(to_write, done, workers, on_event)
+    if joinings:
+        _join(joinings, workers, on_event)
+    remove_tree(job.work.parts)
+
+
+def _check_room(export: Place, tasks: Sequence[ShardTask], on_event: OnEvent) -> None:
+    """Warn where there is less than will be written."""
+    needed, free = sum(task.planned_bytes for task in tasks), free_bytes(export)
+    if free is not None and needed > free:
+        text = f"about {size(needed)} are to be written, {export} has {size(free)} free"
+        on_event(Notice(level="warning", text=text))
+
+
+def _write(tasks: Sequence[ShardTask], done: int, workers: Workers, on_event: OnEvent) -> None:
     # Tasks of sources in memory run in this very process, which no image may end, unless that was asked for.
-    care = Care.CHILD if workers.are_none and job.config.workers != 0 else Care.NONE
+    care = Care.CHILD if workers.are_none and tasks[0].job.config.workers != 0 else Care.NONE
     # The longest first: no core waits for it at the end.
-    pending = [replace(task, care=care) for task in sorted(pending, key=lambda task: -task.planned_bytes)]
-    counts = [task.samples for task in pending]
-    done = sum(task.samples for task in tasks) - sum(counts)
+    tasks = [replace(task, care=care) for task in sorted(tasks, key=lambda task: -task.planned_bytes)]
     run_rounds(
         write_shard,
-        pending,
-        counts,
-        name=lambda task: task.file,
+        tasks,
+        [task.samples for task in tasks],
+        name=lambda task: task.name,
         stage="write",
         workers=workers,
         on_event=on_event,
@@ -100,21 +117,16 @@ def write_pending(
     )
 
 
-def receipts_of(tasks: Sequence[ShardTask]) -> list[Receipt | None]:
-    """Return the receipts of the tasks that are done: of these very tasks, with their shards there at their sizes."""
-    if not tasks:
-        return []
-    job = tasks[0].job
-    is_there, size_of = present(job.work.receipts), sizes(job.export)
-
-    def receipt_of(task: ShardTask) -> Receipt | None:
-        place = receipt_file(job.work.receipts, task.file)
-        receipt = read_receipt(place) if is_there(below(place, job.work.receipts)) else None
-        if receipt is None or receipt.task_sha256 != task.task_sha256:
-            return None
-        return receipt if size_of(task.file) == receipt.size_bytes else None
-
-    return list(in_order(receipt_of, tasks, at=job.work.receipts))
+def _join(joinings: Sequence[Joining], workers: Workers, on_event: OnEvent) -> None:
+    run_rounds(
+        join_parts,
+        joinings,
+        [joining.task.samples for joining in joinings],
+        name=lambda joining: joining.task.name,
+        stage="join",
+        workers=workers,
+        on_event=on_event,
+    )
 
 
 def check_written(

@@ -1,4 +1,4 @@
-"""Writing one shard: read each source image, make it what the plan says, put it into the tar; a receipt at the end.
+"""Writing a shard, or a part: read each source image, make it what the plan says, into the tar; a receipt at the end.
 
 A task obeys: it chooses nothing, so any process may run it, at any time, twice or half, with the same bytes.
 """
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice, tee
 from typing import Any
 
@@ -60,20 +61,20 @@ class Image:
 
 
 def write_shard(task: ShardTask) -> Failure | None:
-    """Write a shard and its receipt; return None, or why it could not be.
+    """Write a shard, or a part of one, and its receipt; return None, or why it could not be.
 
     An image that cannot be exported is no failure: the receipt says so.
     """
     try:
-        _write(task)
+        write_tar(task, partial(_fill, task))
     except (OSError, MemoryError, SourceError, Died) as error:
         return failure_of(task, error)
     return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Came:
-    """What came of the images of a shard so far."""
+class Came:
+    """What came of the images of a tar so far."""
 
     samples: list[pa.Table] = field(default_factory=lambda: [SAMPLES.empty_table()])
     rejected: list[Rejected] = field(default_factory=list)
@@ -81,25 +82,19 @@ class _Came:
     previews: list[Preview] = field(default_factory=list)
 
 
-def _write(task: ShardTask) -> None:
-    job = task.job
-    place = job.export / task.file
-    units = read_units(job.work.units, job.units_sha256)
-    came = _Came()
-    with (
-        SourceReader(units, job.work) as sources,
-        made_here(place, sign=lambda: report(task.samples)) as here,
-        ShardWriter(here) as shard,
-        _caller(task) as call,
-    ):
-        _fill(shard, task, sources, call, came)
+def write_tar(task: ShardTask, fill: Callable[[ShardWriter, Came], None]) -> None:
+    """Write the tar that a task names, and its receipt, as `fill` appends samples and tells what came of them."""
+    place = task.folder / task.name
+    came = Came()
+    with made_here(place, sign=lambda: report(task.samples)) as here, ShardWriter(here) as shard:
+        fill(shard, came)
         samples = pa.concat_tables(came.samples)
         size_bytes, sha256 = shard.finish() if samples.num_rows else (0, "")
     if not samples.num_rows:
         place.unlink(missing_ok=True)
     receipt = Receipt(
         task_sha256=task.task_sha256,
-        file=task.file,
+        file=task.name,
         count=samples.num_rows,
         size_bytes=size_bytes,
         sha256=sha256,
@@ -107,19 +102,31 @@ def _write(task: ShardTask) -> None:
         notes=dict(sorted(came.notes.items())),
         previews=tuple(came.previews),
     )
-    write_receipt(job.work.receipts, receipt, samples)
+    write_receipt(task.receipts, receipt, samples)
 
 
-def _fill(shard: ShardWriter, task: ShardTask, sources: SourceReader, call: _Call, came: _Came) -> None:
-    """Make every image of a task, and append its sample to the shard."""
-    shown = _shown(task)
+def _fill(task: ShardTask, shard: ShardWriter, came: Came) -> None:
+    """Make every image of a task, and append its sample to the tar."""
+    work, units_sha256 = task.job.work, task.job.units_sha256
+    with SourceReader(read_units(work.units, units_sha256), work) as sources, _caller(task) as call:
+        shown = _append_all(task, shard, sources, call, came)
+        shard.end()  # the disk is at work while previews are made
+        for preview in shown:
+            with suppress(SampleError):  # no picture is worth an error
+                came.previews.append(preview if isinstance(preview, Preview) else call(_preview, preview))
+
+
+def _append_all(
+    task: ShardTask, shard: ShardWriter, sources: SourceReader, call: _Call, came: Came
+) -> list[Preview | _Order]:
+    """Append every sample; return the previews of those that are shown, or what they are to be made of."""
+    wanted, shown = _shown(task), []
     batches, ahead = tee(batches_of(task))
     images = sources.read_all(row for batch in ahead for row in batch.rows)
     done = 0
     for batch in batches:
         for number, (row, source) in enumerate(islice(images, len(batch.rows))):
-            is_shown = row["digest"] in shown
-            order = (source, row, task.bucket, task.job.config, is_shown)
+            order = (source, row, task.bucket, task.job.config, row["digest"] in wanted)
             try:
                 image = call(_make, order)
             except SampleError as error:
@@ -127,12 +134,12 @@ def _fill(shard: ShardWriter, task: ShardTask, sources: SourceReader, call: _Cal
             else:
                 batch.add(number, shard, source, image.data, image.encoding)
                 came.notes.update(image.notes)
-                if is_shown:
-                    with suppress(SampleError):  # no picture is worth an error
-                        came.previews.append(image.preview or call(_preview, order))
+                if order[-1]:
+                    shown.append(image.preview or order)
             done += 1
             report(done)
         came.samples.append(batch.samples())
+    return shown
 
 
 @contextmanager

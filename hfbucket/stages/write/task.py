@@ -1,4 +1,4 @@
-"""One shard to write, as a process gets it."""
+"""One shard to write, or a part of one, as a process gets it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardTask:
-    """One shard to write."""
+    """One shard to write, or a part of one."""
 
     job: Job
     #: Among all shards of the plan.
@@ -44,6 +44,23 @@ class ShardTask:
     planned_bytes: int
     task_sha256: str
     care: Care = Care.NONE
+    #: Of a part of a shard, first of the shard's planned samples and the one after the last; None for all of it.
+    rows: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """What is written, below `folder`: the shard, or a part, which is a tar of its own."""
+        return self.file if self.rows is None else f"{self.file.removesuffix('.tar')}.{self.rows[0]}-{self.rows[1]}.tar"
+
+    @property
+    def folder(self) -> Place:
+        """The folder that `name` lies below."""
+        return self.job.export if self.rows is None else self.job.work.parts
+
+    @property
+    def receipts(self) -> Place:
+        """The folder of receipts."""
+        return self.job.work.receipts if self.rows is None else self.job.work.parts / "receipts"
 
     @property
     def table(self) -> Place:

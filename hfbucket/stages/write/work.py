@@ -55,6 +55,11 @@ class Work(Generic[P]):
         return self._at("receipts")
 
     @property
+    def parts(self) -> P:
+        """Parts of shards that several processes write, each with a receipt of its own, until they are joined."""
+        return self._at("parts")
+
+    @property
     def spool(self) -> P:
         """Images of sources that cannot be read at random."""
         return self._at("spool")

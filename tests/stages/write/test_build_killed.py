@@ -25,12 +25,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-@pytest.mark.parametrize(("kind", "image_mode"), [("folder", "reencode_jpeg"), ("parquet", "passthrough_jpeg")])
-def test_killed_at_its_changes_of_the_disk(tmp_path: Path, kind: str, image_mode: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("folder", ["reencode_jpeg"]), ("folder", ["reencode_jpeg", "parts"]), ("parquet", ["passthrough_jpeg"])],
+)
+def test_killed_at_its_changes_of_the_disk(tmp_path: Path, kind: str, words: list[str]) -> None:
     source = draw_folder(tmp_path / "photos", 10) if kind == "folder" else draw_parquet(tmp_path / "a.parquet", 10)
     step, offset = 16, random.randrange(16)  # each run other places
     script = str(ROOT / "tests/stages/kill_everywhere.py")
-    command = [sys.executable, script, str(source), str(tmp_path), image_mode, str(step), str(offset)]
+    command = [sys.executable, script, str(source), str(tmp_path), words[0], str(step), str(offset), *words[1:]]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"offset {offset}: {done.stderr}"
     # pathlib of Python 3.10 keeps references of its own to what os does, so fewer changes are seen there.

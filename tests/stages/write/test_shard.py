@@ -9,16 +9,11 @@ import pytest
 from PIL import Image
 
 from hfbucket.config import Config
-from hfbucket.core.settings import content_settings
 from hfbucket.executors.process import Process
 from hfbucket.io.receipts import read_receipt, receipt_file
-from hfbucket.stages.captions import choice_for
-from hfbucket.stages.index import build_index
-from hfbucket.stages.plan import make_plan, read_protos
 from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.task import ShardTask
-from hfbucket.stages.write.tasks import make_job, write_tasks
-from hfbucket.stages.write.work import work_beside
+from tests.stages.write.tasks import tasks_of
 
 HEAVY = ("asyncio", "datasets", "duckdb", "fsspec", "huggingface_hub", "jinja2", "pandas", "pyarrow.compute", "sqlite3")
 
@@ -43,13 +38,7 @@ def task(request: pytest.FixtureRequest, tmp_path: Path) -> ShardTask:
     for number in range(3):
         Image.effect_noise((90, 80 + number), 60).convert("RGB").save(photos / f"{number}.jpg")
         (photos / f"{number}.txt").write_text(f"photo {number}")
-    config = Config(base=(64,), image_mode=request.param, workers=0)
-    index = build_index([str(photos)], config)
-    plan = make_plan(index, config)
-    work = work_beside(tmp_path / "export")
-    work.folder.mkdir()
-    job = make_job(index, config, choice_for(index, config), tmp_path / "export", work)
-    (one,) = write_tasks(index, plan, job, content_settings(config, read_protos(config)))
+    (one,) = tasks_of(photos, tmp_path / "export", Config(base=(64,), image_mode=request.param, workers=0))
     return one
 
 
