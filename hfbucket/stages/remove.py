@@ -143,7 +143,7 @@ def _forget(work: Work[Place], found: Found) -> None:
         receipt_file(work.receipts, file).unlink(missing_ok=True)
     for path in (work.finished, work.previous):
         path.unlink(missing_ok=True)
-    for folder in (work.tasks, work.spool, work.copies, work.update):
+    for folder in (work.tasks, *work.passing, work.update):
         remove_tree(folder)
 
 

@@ -8,17 +8,20 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
+from unittest.mock import patch
 
 import hfbucket
 from hfbucket.config import Config
 from hfbucket.core.card.words import Words
 from hfbucket.errors import SourceError, VerifyError
+from hfbucket.executors.engines import Workers
 from hfbucket.io.workspace.database import writing
 from hfbucket.stages.card import update_card
 from hfbucket.stages.workspace.bring import bring
 from hfbucket.stages.workspace.export import export as export_captions
 from hfbucket.stages.workspace.init import init
+from hfbucket.stages.write import parts
 from tests.faults.results import Result, Sameness, exported, or_empty, piece_by_piece, said, unpacked, whole
 from tests.io.workspace.made import make_workspace, write_captions
 from tests.stages.pictures import draw_folder, draw_parquet, draw_tar
@@ -27,9 +30,9 @@ REPO: Final = "me/faults"
 _COUNT: Final = 8
 
 
-def config(**values: object) -> Config:
+def config(**values: Any) -> Config:
     """Return settings that make several small shards."""
-    return Config(base=(128, 64), max_shard_samples=3, workers=0, **values)  # type: ignore[arg-type]
+    return Config(**{"base": (128, 64), "max_shard_samples": 3, "workers": 0, **values})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,15 @@ def _photos(folder: Path) -> None:
 def _streams(folder: Path) -> None:
     draw_tar(folder / "source/a.tar.gz", _COUNT, mode="w:gz")
     draw_parquet(folder / "source/b.parquet", _COUNT)
+
+
+def _build_in_parts(folder: Path) -> None:
+    """As with two workers, whose disk would not fail."""
+    with (
+        patch.object(parts, "_LEAST_SAMPLES", 1),
+        patch.object(Workers, "at_once", property(lambda _: 2)),
+    ):
+        hfbucket.build(str(folder / "source"), folder / "export", config(max_shard_samples=_COUNT))
 
 
 def _built(folder: Path) -> None:
@@ -148,6 +160,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "build, re-encode": Command(
         prepare=lambda f: draw_tar(f / "source/a.tar", _COUNT),
         run=lambda f: hfbucket.build(str(f / "source"), f / "export", config(image_mode="reencode_jpeg")),
+    ),
+    "build, in parts": Command(
+        prepare=lambda f: draw_tar(f / "source/a.tar", _COUNT),
+        run=_build_in_parts,
     ),
     "build, spooled": Command(
         prepare=_streams,

@@ -90,7 +90,7 @@ def update(
         manifest = _grown(opened, inputs, on_event)
         if manifest is not None:
             on_event(Notice(level="info", text=f"{inputs.export}: {manifest.history[-1].what}"))
-        for folder in (inputs.work.update, inputs.work.spool, inputs.work.copies):
+        for folder in (inputs.work.update, *inputs.work.passing):
             remove_tree(folder)
     if manifest is None:
         on_event(Notice(level="info", text=f"nothing is new for {inputs.export}; nothing was written"))

@@ -74,7 +74,7 @@ def build(
         write_bytes(work.settings, canonical_json(inputs.settings).encode("utf-8"))
         job = make_job(inputs.index, config, choice_for(inputs.index, config), export, work)
         manifest = _build(inputs, plan, job, on_event)
-        for folder in (work.spool, work.copies):
+        for folder in work.passing:
             remove_tree(folder)
         return manifest
 

@@ -17,7 +17,7 @@ from hfbucket.core.plan.model import Plan
 from hfbucket.errors import BuildError, PlanMismatchError, TooManyFailuresError
 from hfbucket.executors.engines import Workers
 from hfbucket.io.index_files import Index
-from hfbucket.io.places import Place, free_bytes, remove_tree
+from hfbucket.io.places import Place, free_bytes
 from hfbucket.io.receipts import Receipt
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.rounds import run_rounds
@@ -88,7 +88,6 @@ def write_pending(
         _write(to_write, done, workers, on_event)
     if joinings:
         _join(joinings, workers, on_event)
-    remove_tree(job.work.parts)
 
 
 def _check_room(export: Place, tasks: Sequence[ShardTask], on_event: OnEvent) -> None:

@@ -124,7 +124,7 @@ def clear(export: Place, work: Work[Place]) -> None:
     (export / MANIFEST).unlink(missing_ok=True)
     for path in (work.finished, work.previous, export / CARD, export / CROISSANT):
         path.unlink(missing_ok=True)
-    for folder in (work.receipts, work.spool, work.update, *(export / name for name in _FOLDERS)):
+    for folder in (work.receipts, work.parts, work.spool, work.update, *(export / name for name in _FOLDERS)):
         remove_tree(folder)
     work.settings.unlink(missing_ok=True)
 

@@ -70,6 +70,11 @@ class Work(Generic[P]):
         return self._at("copies")
 
     @property
+    def passing(self) -> tuple[P, ...]:
+        """The folders that are of no use once the export is finished."""
+        return self.parts, self.spool, self.copies
+
+    @property
     def previous(self) -> P:
         """The manifest of the export that is being replaced: its words and history live on."""
         return self._at("previous-manifest.json")
