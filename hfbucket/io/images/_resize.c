@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_pixels.h"
+
 #if defined(__x86_64__) || defined(_M_X64)
 #define HAVE_SSE2 1
 #include <emmintrin.h>
@@ -32,17 +34,7 @@
 
 #define FRACTION_BITS 22
 #define HALF (1 << (FRACTION_BITS - 1))
-#define PIXEL 4
 #define GROUP 4 /* inputs that a wide path takes at once: windows are padded to a multiple */
-
-/* The Arrow C data interface (arrow.apache.org/docs/format/CDataInterface.html), by which Pillow shares its memory. */
-struct ArrowArray {
-    int64_t length, null_count, offset, n_buffers, n_children;
-    const void **buffers;
-    struct ArrowArray **children, *dictionary;
-    void (*release)(struct ArrowArray *);
-    void *private_data;
-};
 
 /* One axis: `count` outputs from the `span` inputs after `first`. Each is the weighted sum of `taps` of these, from
  * number `start[i]` on, with zeros as padding; where `taps` is 0, it is the input itself. */
@@ -611,23 +603,6 @@ static const Kernel *kernel_named(const char *name) {
         if (!strcmp(kernels[i].name, name) && runs_here(&kernels[i])) return &kernels[i];
     PyErr_Format(PyExc_ValueError, "no kernel %s on this machine", name);
     return NULL;
-}
-
-/* Returns the pixels of an array of `pixels` times four bytes, flat or in lists of four; NULL with an error set. */
-static const uint8_t *pixels_of(PyObject *capsule, int64_t pixels) {
-    struct ArrowArray *array = PyCapsule_GetPointer(capsule, "arrow_array");
-    if (!array) return NULL;
-    int64_t length = pixels * PIXEL, offset = array->offset;
-    if (array->n_children == 1) {
-        offset = offset * PIXEL + array->children[0]->offset;
-        length = array->length == pixels ? length : -1;
-        array = array->children[0];
-    }
-    if (array->n_buffers != 2 || array->length != length || !array->buffers[1]) {
-        PyErr_SetString(PyExc_ValueError, "the array must have four bytes for each pixel of the image");
-        return NULL;
-    }
-    return (const uint8_t *)array->buffers[1] + offset;
 }
 
 static int is_valid(const Order *o) {

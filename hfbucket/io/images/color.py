@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from hfbucket.errors import SampleError
+from hfbucket.io.images.icc import conversion_of
 
 _PROFILE_SPACE: Final = {"L": b"GRAY", "RGB": b"RGB ", "CMYK": b"CMYK"}
 """Pillow mode to the colour space that a fitting ICC profile names at byte 16 (ICC.1 section 7.2.6)."""
@@ -83,35 +82,7 @@ def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, tuple[str
     if profile[16:20] != _PROFILE_SPACE[image.mode]:
         return image, ("icc_ignored",)
     try:
-        transform = _transform(profile, image.mode)
-        if transform is None:
-            return image, ()
-        converted = ImageCms.applyTransform(image, transform)
+        conversion = conversion_of(profile, image.mode)
+        return (image, ()) if conversion is None else (conversion.apply(image), ("icc_converted",))
     except (ImageCms.PyCMSError, OSError):
         return image, ("icc_ignored",)
-    return converted or image, ("icc_converted",)
-
-
-@lru_cache(maxsize=32)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the transform from a profile to sRGB, or None where it is sRGB itself within one level."""
-    transform = ImageCms.buildTransform(
-        ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), mode, "RGB"
-    )
-    if mode == "CMYK":
-        return transform
-    probe = _ramp(mode)
-    converted = ImageCms.applyTransform(probe, transform)
-    if converted is None:
-        return transform
-    difference = np.asarray(converted).astype(int) - np.asarray(probe.convert("RGB")).astype(int)
-    return transform if np.abs(difference).max() > 1 else None
-
-
-def _ramp(mode: str) -> Image.Image:
-    """Return every level of gray, and for RGB also a 17-step grid of all colours."""
-    if mode == "L":
-        return Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    steps = np.linspace(0, 255, 17).round().astype(np.uint8)
-    grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
-    return Image.fromarray(np.ascontiguousarray(grid))

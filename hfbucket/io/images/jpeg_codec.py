@@ -15,10 +15,10 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
 from hfbucket.io.images.jpeg import SOS, segments
+from hfbucket.io.images.memory import image_over
 from hfbucket.io.images.resize import only_pillow
 
 try:
@@ -56,8 +56,7 @@ def _directly(data: bytes, size: tuple[int, int]) -> Image.Image | None:
         return None
     if pixels.shape != (size[1], size[0], 4):
         return None
-    values = pa.Array.from_buffers(pa.uint32(), size[0] * size[1], [None, pa.py_buffer(pixels)])  # nothing is copied
-    return Image.fromarrow(values, "RGB", size)
+    return image_over(pixels, size)
 
 
 @lru_cache(maxsize=1)

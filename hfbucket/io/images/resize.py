@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from hfbucket.errors import ConfigError
+from hfbucket.io.images.memory import image_over
 
 try:
     from hfbucket.io.images import _resize
@@ -51,7 +52,7 @@ class Kernel:
         down_first = self.is_down_first(image.size, resized)
         _, memory = image.__arrow_c_array__()
         pixels = _resize.bicubic(self.name, memory, image.size, resized, (left, top, *size), down_first)
-        return Image.frombytes("RGB", size, pixels, "raw", "RGBX")
+        return image_over(pixels, size)
 
 
 def resize(image: Image.Image, resized: Size, box: Box) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,22 +80,43 @@ def png(values: np.ndarray[Any, Any], color_type: int, *extra: bytes, depth: int
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def icc_profile(space: bytes, primaries: str = "rgb", gamma: float = 1.0) -> bytes:
-    """Return an ICC profile (version 2) with sRGB's primaries in the order given, or a gray one, and one gamma.
+XYZ = {"r": (0.4361, 0.2225, 0.0139), "g": (0.3851, 0.7169, 0.0971), "b": (0.1431, 0.0606, 0.7141)}
+"""The primaries of sRGB in D50."""
+
+
+def curv(*entries: int) -> bytes:
+    """Return a curve of an ICC profile: none for linear, one for a gamma in 256ths, or a table of 16 bits."""
+    tag = b"curv\0\0\0\0" + struct.pack(f">I{len(entries)}H", len(entries), *entries)
+    return tag + bytes(-len(tag) % 4)
+
+
+def para(kind: int, *values: float) -> bytes:
+    """Return a parametric curve of an ICC profile."""
+    return b"para\0\0\0\0" + struct.pack(f">HH{len(values)}i", kind, 0, *(round(value * 65536) for value in values))
+
+
+def icc_profile(
+    space: bytes,
+    primaries: str = "rgb",
+    gamma: float = 1.0,
+    *,
+    curves: Sequence[bytes] = (),
+    xyz: Mapping[str, tuple[float, float, float]] = XYZ,
+) -> bytes:
+    """Return an ICC profile (version 2) with primaries in the order given, or a gray one, and one gamma or its curves.
 
     `primaries="gbr"` means that the first channel is green: a picture read by it changes its colours visibly.
     """
-    xyz = {"r": (0.4361, 0.2225, 0.0139), "g": (0.3851, 0.7169, 0.0971), "b": (0.1431, 0.0606, 0.7141)}
 
     def point(value: tuple[float, float, float]) -> bytes:
         return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(part * 65536)) for part in value)
 
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    curves = curves or [curv(round(gamma * 256))] * 3
     tags = {b"wtpt": point((0.9642, 1.0, 0.8249)), b"desc": b"desc\0\0\0\0" + struct.pack(">I", 2) + b"t\0" + bytes(80)}
     if space == b"GRAY":
-        tags[b"kTRC"] = curve
+        tags[b"kTRC"] = curves[0]
     else:
-        for channel, primary in zip("rgb", primaries, strict=True):
+        for channel, primary, curve in zip("rgb", primaries, curves, strict=True):
             tags[f"{channel}XYZ".encode()] = point(xyz[primary])
             tags[f"{channel}TRC".encode()] = curve
     table, body = struct.pack(">I", len(tags)), b""
