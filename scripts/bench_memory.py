@@ -79,7 +79,8 @@ def measured(command: Sequence[str], environment: Mapping[str, str], log: Path) 
     while process.poll() is None:
         there = list(_tree(process.pid))
         for pid in there:
-            peaks[pid] = max(peaks.get(pid, 0), _kilobytes(pid, "status", "VmHWM"))
+            # The last word counts: until a new process executes its program it is, and tells of, its parent's memory.
+            peaks[pid] = _kilobytes(pid, "status", "VmHWM") or peaks.get(pid, 0)
         if looks % _ADDED_UP_EVERY == 0:
             together = max(together, sum(_kilobytes(pid, "smaps_rollup", "Pss") for pid in there))
         looks += 1

@@ -37,11 +37,8 @@ class Limit:
 PLANNING: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that hold a plan."""
 
-RECAPTION: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=500, bytes_per_pixel=12)
-"""It holds a few row groups of the sample tables, a worker the rows of a shard."""
-
-REMOVE: Final = Limit(fixed_mb=400, bytes_per_image=1000, worker_mb=500, bytes_per_pixel=12)
-"""It goes through the sample tables as a whole."""
+RECAPTION: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
+"""Beside rows of the sample tables it holds pages of a workspace."""
 
 OTHERS: Final = Limit(fixed_mb=400, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that go through an export or a workspace in pieces."""
@@ -51,12 +48,11 @@ LIMITS: Final[Mapping[str, Limit]] = {
         ("plan", "build, passthrough", "build, re-encode", "build, --dedupe near", "build --update"), PLANNING
     ),
     "recaption": RECAPTION,
-    "remove": REMOVE,
     **dict.fromkeys(
         (
             "verify --structure", "verify --quick", "verify --full", "why", "load, streaming", "card",
             "push to a folder", "push to the Hub", "pull from a folder", "pull from the Hub",
-            "extract", "extract --max-short-edge", "workspace init", "workspace import", "workspace export",
+            "extract", "extract --max-short-edge", "remove", "workspace init", "workspace import", "workspace export",
             "workspace stats", "workspace todo",
         ),
         OTHERS,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -53,17 +53,26 @@ def command(
     show(asdict(removal), as_json=as_json, text=lambda: _text(removal, export))
 
 
-def _lines(file: str) -> list[str]:
-    """Return the lines of a text file that are not blank, without what ends them."""
+def _lines(file: str) -> Iterator[str]:
+    """Yield the lines of a text file that are not blank, without what ends them.
+
+    Raises:
+        ConfigError: it cannot be read, or is no UTF-8.
+    """
+    start = 0
     try:
-        text = Path(file).read_bytes().decode("utf-8-sig")
+        with open(file, "rb") as opened:
+            for line in opened:
+                text = line.decode("utf-8-sig" if start == 0 else "utf-8").rstrip("\n").rstrip("\r")
+                if text.strip():
+                    yield text
+                start += len(line)
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{file}: must be UTF-8 text, one entry a line: {error.reason} at byte {error.start}"
+            f"{file}: must be UTF-8 text, one entry a line: {error.reason} at byte {start + error.start}"
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-    return [line for line in (line.rstrip("\r") for line in text.split("\n")) if line.strip()]
 
 
 def _text(removal: Removal, export: str) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hfbucket.core.duplicates.words import OF_REMOVED, twin_ids
+from hfbucket.core.key_sets import Values, is_among, keys_of, to_hex
 from hfbucket.core.keys import MEMBERS
 from hfbucket.core.outcomes import OUTCOMES
 
@@ -21,6 +22,8 @@ Int64s = npt.NDArray[np.int64]
 REMOVED: Final = "removed"
 BLOCK: Final = 512
 """Bytes of a tar's header, and what members are padded to."""
+
+NO_PARTS: Final[Int64s] = np.zeros((0, 2), dtype=np.int64)
 
 
 def spans(samples: pa.Table) -> Int64s:
@@ -39,8 +42,8 @@ def spans(samples: pa.Table) -> Int64s:
 class Cut:
     """The sample tables without some samples, piece by piece, and the parts of shards that stay."""
 
-    #: By shard: from byte to byte what stays, ascending.
-    _parts: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    #: By shard: from byte to byte what stays, int64[·, 2] ascending, piece after piece.
+    _parts: dict[str, list[Int64s]] = field(default_factory=dict)
     #: The shards that lose samples.
     _hit: set[str] = field(default_factory=set)
     #: The shard that the last piece ended in, and how many of its bytes are out so far.
@@ -48,9 +51,12 @@ class Cut:
     _out: int = 0
 
     @property
-    def parts(self) -> dict[str, list[tuple[int, int]]]:
-        """Of every shard that loses samples, from byte to byte what stays, ascending; nothing where all goes."""
-        return {file: parts for file, parts in self._parts.items() if file in self._hit}
+    def parts(self) -> dict[str, Int64s]:
+        """Of every shard that loses samples, from byte to byte what stays, int64[·, 2] ascending; none where all goes.
+
+        Two numbers for what may be every other sample, so no lists of them.
+        """
+        return {file: np.concatenate([NO_PARTS, *parts]) for file, parts in self._parts.items() if file in self._hit}
 
     def rows(self, samples: pa.Table, keep: Bools) -> pa.Table:
         """Return the rows that stay, their offsets as they are in the new shards.
@@ -85,36 +91,45 @@ class Cut:
         self._hit.update(names[at] for at in np.unique(number[~keep]).tolist())
         starts_run = np.append(True, (number[1:] != number[:-1]) | ~keep[:-1]) & keep
         stops_run = np.append((number[1:] != number[:-1]) | ~keep[1:], True) & keep
-        for name in names:
-            self._parts.setdefault(name, [])
-        runs = zip(number[starts_run].tolist(), span[starts_run, 0].tolist(), span[stops_run, 1].tolist(), strict=True)
-        for at, start, stop in runs:
-            parts = self._parts[names[at]]
-            if parts and parts[-1][1] == start:
-                start = parts.pop()[0]
-            parts.append((start, stop))
+        runs = np.stack([span[starts_run, 0], span[stops_run, 1]], axis=1)
+        edges = np.searchsorted(number[starts_run], np.arange(len(names) + 1))
+        for name, start, stop in zip(names, edges[:-1], edges[1:], strict=True):
+            parts, more = self._parts.setdefault(name, []), runs[start:stop]
+            if parts and len(more) and parts[-1][-1, 1] == more[0, 0]:
+                more[0, 0] = parts[-1][-1, 0]
+                parts[-1] = parts[-1][:-1]
+            if len(more):
+                parts.append(more)
 
 
-def entomb(ledger: pa.Table, image_ids: pa.Array, keys: pa.Array) -> tuple[pa.Table, pa.ChunkedArray]:
+def entomb(ledger: pa.Table, keys: Values) -> tuple[pa.Table, pa.ChunkedArray]:
     """Return ledger rows in which inputs are called removed, and the former outcomes of those.
 
     Of what is removed only the key stays, in the place of the image_id, and no detail: enough to know it again, too
     little to find it. Its duplicates do not name it any more.
 
     Args:
-        image_ids: of the inputs, each once.
-        keys: the key of each.
+        keys: of the inputs, ascending.
     """
-    at = pc.index_in(ledger["image_id"], value_set=image_ids)
-    hit = pc.and_(at.is_valid(), pc.not_equal(ledger["outcome"], REMOVED))
-    names = pc.if_else(hit, keys.take(at.combine_chunks()), ledger["image_id"])
-    outcome = pc.if_else(hit, REMOVED, ledger["outcome"])
-    of_removed = pc.and_(
-        pc.equal(ledger["outcome"], "duplicates_removed"), pc.is_in(twin_ids(ledger["detail"]), value_set=image_ids)
-    )
-    detail = pc.if_else(of_removed, OF_REMOVED, ledger["detail"])
-    detail = pc.if_else(hit, pa.scalar(None, pa.string()), detail)
-    return pa.table([names, outcome, detail], schema=ledger.schema), ledger["outcome"].filter(hit)
+    its_key = keys_of(ledger["image_id"])
+    gone = is_among(its_key, keys) & pc.not_equal(ledger["outcome"], REMOVED).to_numpy()
+    hit, names = pa.array(gone), ledger["image_id"].combine_chunks()
+    detail = pc.if_else(pa.array(_of_removed(ledger, keys)), OF_REMOVED, ledger["detail"])
+    columns = [
+        pc.replace_with_mask(names, hit, to_hex(its_key[gone])),
+        pc.if_else(hit, REMOVED, ledger["outcome"]),
+        pc.if_else(hit, pa.scalar(None, pa.string()), detail),
+    ]
+    return pa.table(columns, schema=ledger.schema), ledger["outcome"].filter(hit)
+
+
+def _of_removed(ledger: pa.Table, keys: Values) -> Bools:
+    """Return which rows are duplicates of what is removed."""
+    is_duplicate = pc.equal(ledger["outcome"], "duplicates_removed").to_numpy()
+    twins = twin_ids(pc.fill_null(ledger["detail"].filter(pa.array(is_duplicate)), ""))
+    found: Bools = np.zeros(ledger.num_rows, dtype=bool)
+    found[is_duplicate] = is_among(keys_of(twins), keys)
+    return found
 
 
 def with_removed(summary: Mapping[str, int], former: Mapping[str, int]) -> dict[str, int]:

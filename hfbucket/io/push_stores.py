@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +15,13 @@ from hfbucket.core.events import OnEvent, ignore
 from hfbucket.core.transfer.push import PushFile
 from hfbucket.errors import PushError
 from hfbucket.io import store
-from hfbucket.io.atomic import naming, remove_temporaries, replacing
+from hfbucket.io.atomic import remove_temporaries, replacing
+from hfbucket.io.hashes import sha256_of
 from hfbucket.io.hub.errors import PATIENT, Patience, patiently, told
 from hfbucket.io.hub.repo import quiet_client
 from hfbucket.io.urls import filesystem
 
 __all__ = ["BucketStore", "FolderStore", "PushStore"]
-
-_CHUNK_BYTES = 1 << 20
 
 
 class PushStore(Protocol):
@@ -129,15 +127,6 @@ def _remove_empty(root: Path, path: Path) -> None:
         if folder == root or any(folder.iterdir()):
             return
         folder.rmdir()
-
-
-def sha256_of(file: BinaryIO) -> str:
-    """Return the hash of an open file, 64 hex digits."""
-    digest = hashlib.sha256()
-    with naming(getattr(file, "name", "")):
-        while piece := file.read(_CHUNK_BYTES):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 class BucketStore:

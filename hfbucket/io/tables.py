@@ -85,10 +85,14 @@ def has_values(path: str | os.PathLike[str], column: str) -> bool:
 
 
 def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Return a Parquet file's rows, only the named columns, one row group at a time: memory for one."""
+    """Yield a Parquet file's rows, only the named columns, a row group or `ROW_GROUP_ROWS` of one at a time.
+
+    Memory for these rows, and for the group's columns as they stand in the file.
+    """
     with _opened(path) as file:
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=list(columns)).select(list(columns))
+            for batch in file.iter_batches(ROW_GROUP_ROWS, row_groups=[group], columns=list(columns)):
+                yield pa.Table.from_batches([batch]).select(list(columns))
 
 
 def read_rows(path: str | os.PathLike[str] | Remote, rows: pa.Array, columns: Sequence[str]) -> pa.Table:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hfbucket.config import Config
 from hfbucket.core.events import Notice, OnEvent, ignore
+from hfbucket.core.key_sets import is_among, keys_of, values_of
 from hfbucket.core.manifest.model import Manifest, Shard
 from hfbucket.core.manifest.plain import seal
 from hfbucket.core.manifest.settings import manifest_fields
@@ -24,12 +27,13 @@ from hfbucket.io.card_templates import read_templates
 from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.receipts import read_samples
 from hfbucket.io.tables import read_groups, table_writer
 from hfbucket.schemas import LEDGER, SAMPLES
 from hfbucket.stages.change.apply import OpenExport, check_changeable, local_folder, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change, with_shards
 from hfbucket.stages.change.reselect import NO_CAPTION, SETTINGS, Found, Selection, reselected_shards, selection_of
-from hfbucket.stages.change.shards import CHANGED, REWRITTEN, ShardChange, moved, rewrite_shards
+from hfbucket.stages.change.shards import REWRITTEN, ShardChange, moved, rewrite_shards
 from hfbucket.stages.write.fold import Totals, write_parts
 
 __all__ = ["SETTINGS", "Recaptioned", "recaption"]
@@ -114,19 +118,20 @@ def recaption(
 
 
 def _report(folder: Path, manifest: Manifest, selection: Selection, found: Found, *, dry_run: bool) -> Recaptioned:
-    if len(found.dropped) == sum(entry.count for entry in manifest.buckets.values()):
+    if found.images_dropped == sum(entry.count for entry in manifest.buckets.values()):
         raise ChangeError("no image would have a caption: nothing would be left of the export")
     sizes = {shard.file: shard.bytes or 0 for entry in manifest.buckets.values() for shard in entry.shards}
-    written = [file for file, count in found.changes.items() if count]
+    changes = found.changes
+    written = [file for file, count in changes.items() if count]
     return Recaptioned(
         folder=str(folder),
         export_id=manifest.export_id or "",
         captions=found.captions,
         shards=len(written),
         shards_bytes=sum(sizes[file] for file in written),
-        shards_gone=len(found.changes) - len(written),
+        shards_gone=len(changes) - len(written),
         lost=found.lost,
-        dropped=len(found.dropped),
+        dropped=found.images_dropped,
         waiting=selection.waiting(folder),
         selected=dict(found.selected.most_common()),
         unchanged=False,
@@ -144,17 +149,25 @@ def _apply(
     old, found, changes = opened.manifest, Found(), []
     rows = opened.scratch / "rows.parquet"
     with table_writer(rows, REWRITTEN, flush=False) as writer:
-        for number, (shard, table) in enumerate(reselected_shards(opened.folder, old, selection, found, on_event)):
-            writer.write_table(table, row_group_size=max(1, len(table)))
-            if found.changes.get(shard.file):
-                changes.append(ShardChange(shard=shard, count=len(table), row_group=number))
+        number = 0
+        for shard, pieces in groupby(reselected_shards(opened.folder, old, selection, found, on_event), itemgetter(0)):
+            first = number
+            for _, table in pieces:
+                if len(table):
+                    writer.write_table(table, row_group_size=len(table))
+                    number += 1
+            count = found.kept[shard.file]
+            if shard.file in found.changed and count:
+                changes.append(ShardChange(shard=shard, count=count, row_groups=range(first, number)))
     report = replace(_report(opened.folder, old, selection, found, dry_run=False), folder=str(opened.target))
+    said = () if selection.workspace is None else selection.workspace.sources()
+    if selection.workspace is not None:
+        selection.workspace.close()  # with the memory that it keeps pages in
     written = rewrite_shards(opened, changes, rows=rows, workers=workers, on_event=on_event)
     totals = Totals()
     samples = write_parts(opened.new, "samples", SAMPLES, _rows(opened, rows, written, totals))
     ledger = _ledger(opened, found.dropped)
     manifest = counted(_changed(old, written, found), samples, totals)
-    said = () if selection.workspace is None else selection.workspace.sources()
     sources = caption_sources(selection.choice, said)
     captions = captions_entry(
         selection.choice,
@@ -173,25 +186,27 @@ def _apply(
 
 
 def _rows(opened: OpenExport, rows: Path, written: Mapping[str, Shard], totals: Totals) -> Iterator[pa.Table]:
-    """Yield the new sample tables, shard by shard."""
-    with pq.ParquetFile(rows) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group).drop_columns([CHANGED])
-            if len(table) and table["shard"][0].as_py() in written:
-                table = moved(opened, table)
-            totals.add(table)
-            yield table
+    """Yield the new sample tables, some rows of a shard at a time."""
+    places, shard = pa.table({}), ""
+    for table in read_groups(rows, SAMPLES.names):
+        file = table["shard"][0].as_py()
+        if file in written:
+            places = read_samples(opened.scratch, file) if file != shard else places
+            table = moved(table, places[: len(table)])
+            places, shard = places[len(table) :], file
+        totals.add(table)
+        yield table
 
 
-def _ledger(opened: OpenExport, dropped: list[str]) -> tuple[str, ...]:
+def _ledger(opened: OpenExport, dropped: bytearray) -> tuple[str, ...]:
     """Write the ledger with the images that are dropped; return its parts, none where nothing is, or there is none."""
     parts = ledger_parts(opened.folder) if dropped else []
-    gone = pa.array(dropped, pa.string())
+    gone = np.sort(values_of(dropped))
 
     def tables() -> Iterator[pa.Table]:
         for part in parts:
             for group in read_groups(part, LEDGER.names):
-                hit = pc.is_in(group["image_id"], value_set=gone)
+                hit = pa.array(is_among(keys_of(group["image_id"]), gone))
                 exported = pc.equal(group["outcome"], OUTCOMES[EXPORTED])
                 outcome = pc.if_else(pc.and_(hit, exported), NO_CAPTION, group["outcome"])
                 yield pa.table([group["image_id"], outcome, group["detail"]], schema=LEDGER)
@@ -201,15 +216,16 @@ def _ledger(opened: OpenExport, dropped: list[str]) -> tuple[str, ...]:
 
 def _changed(old: Manifest, written: Mapping[str, Shard], found: Found) -> Manifest:
     """Return the manifest with the shards, summary and conversions as they are now."""
+    changes = found.changes
     buckets = {
         bucket_id: with_shards(
-            entry, [written.get(s.file, s) for s in entry.shards if found.changes.get(s.file, 1)]
+            entry, [written.get(s.file, s) for s in entry.shards if changes.get(s.file, 1)]
         )
         for bucket_id, entry in old.buckets.items()
     }  # fmt: skip
     if not found.dropped:
         return replace(old, buckets=buckets)
-    moved = {OUTCOMES[EXPORTED]: -len(found.dropped), NO_CAPTION: len(found.dropped)}
+    moved = {OUTCOMES[EXPORTED]: -found.images_dropped, NO_CAPTION: found.images_dropped}
     summary = {name: count + moved.get(name, 0) for name, count in old.summary.items()}
     statistics = {**old.statistics}
     if "conversions" in statistics:

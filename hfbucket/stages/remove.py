@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from hfbucket.core.card.numbers import plural
 from hfbucket.core.events import Notice, OnEvent, ignore
 from hfbucket.core.manifest.model import Manifest, SampleTable, Shard
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
-from hfbucket.core.removal import Cut, entomb, known_conversions, with_removed
+from hfbucket.core.removal import Cut, Int64s, entomb, known_conversions, with_removed
 from hfbucket.errors import ChangeError
 from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished
@@ -27,7 +27,7 @@ from hfbucket.io.places import Place, remove_tree
 from hfbucket.io.receipts import receipt_file
 from hfbucket.io.tables import read_groups
 from hfbucket.schemas import LEDGER, SAMPLES
-from hfbucket.stages.change.apply import OpenExport, local_folder, open_export_for_change
+from hfbucket.stages.change.apply import OpenExport, check_changeable, local_folder, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change, with_shards
 from hfbucket.stages.change.find import Found, find, wanted
 from hfbucket.stages.change.shards import ShardChange, rewrite_shards
@@ -97,12 +97,13 @@ def remove(
         folder = local_folder(export)
         refuse_unfinished(folder)
         manifest = read_manifest(folder)
+        check_changeable(folder, manifest)
         return _report(manifest, find(folder, manifest, conditions, on_event=on_event), dry_run=True)
     with open_export_for_change(export, command="remove", on_event=on_event) as opened:
         check_templates(opened, templates)
         found = find(opened.folder, opened.manifest, conditions, on_event=on_event)
         report = _report(opened.manifest, found, dry_run=False)
-        if not found.image_ids:
+        if not len(found.keys):
             on_event(Notice(level="info", text=f"nothing of that is in {opened.folder}; nothing was written"))
             return report
         for work in (opened.work, *([work_of(opened.folder, work_dir)] if work_dir else ())):
@@ -198,13 +199,12 @@ def _kept(opened: OpenExport, found: Found, cut: Cut, totals: Totals) -> Iterato
 def _entombed(opened: OpenExport, found: Found) -> tuple[tuple[SampleTable, ...], Counter[str]]:
     """Write the ledger with its tombstones; return its parts, and how many inputs had which outcome before."""
     former: Counter[str] = Counter()
-    names, keys = pa.array(found.image_ids, pa.string()), pa.array(found.keys, pa.string())
     parts = ledger_parts(opened.folder)
 
     def rows() -> Iterator[pa.Table]:
         for path in parts:
             for group in read_groups(path, LEDGER.names):
-                table, outcomes = entomb(group.cast(LEDGER), names, keys)
+                table, outcomes = entomb(group.cast(LEDGER), found.keys)
                 former.update(outcomes.to_pylist())
                 yield table
 
@@ -216,14 +216,14 @@ def _entombed(opened: OpenExport, found: Found) -> tuple[tuple[SampleTable, ...]
 def _rewrite(
     opened: OpenExport,
     found: Found,
-    parts: Mapping[str, Sequence[tuple[int, int]]],
+    parts: Mapping[str, Int64s],
     workers: int | None,
     on_event: OnEvent,
 ) -> dict[str, Shard | None]:
     """Write what stays of the shards that lose samples; return what they are now, None where nothing stays."""
     shards = {shard.file: shard for entry in opened.manifest.buckets.values() for shard in entry.shards}
     changes = [
-        ShardChange(shard=shards[file], count=count, parts=tuple(runs))
+        ShardChange(shard=shards[file], count=count, parts=runs)
         for file, runs in parts.items()
         if (count := (shards[file].count or 0) - found.shards[file])
     ]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.io.tables import read_group, read_table, read_where, write_table
+from hfbucket.io.tables import read_group, read_groups, read_table, read_where, write_table
 
 ROWS = pa.table({"shard": ["a", "a", "b", None, "ü", "ü"], "number": [1, 2, 3, 4, 5, 6]})
 
@@ -35,6 +35,15 @@ def test_quick_tables_read_alike(tmp_path: Path, quick: bool) -> None:
     assert table.schema.metadata == {b"who": b"me"}
     column = pq.read_metadata(tmp_path / "part.parquet").row_group(1).column(0)
     assert (column.compression, column.has_dictionary_page) == (("LZ4", False) if quick else ("ZSTD", True))
+
+
+def test_large_row_groups_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hfbucket.io.tables.ROW_GROUP_ROWS", 4)
+    table = pa.table({"text": [str(n) for n in range(16)], "lists": [[n] * (n % 3) for n in range(16)]})
+    write_table(tmp_path / "part.parquet", table, row_group_rows=10)
+    pieces = [*read_groups(tmp_path / "part.parquet", ["lists", "text"])]
+    assert [piece.num_rows for piece in pieces] == [4, 4, 2, 4, 2]
+    assert pa.concat_tables(pieces).equals(table.select(["lists", "text"]))
 
 
 def test_all_columns_in_the_files_order(path: Path) -> None:

@@ -16,6 +16,7 @@ from hfbucket.core.card.statistics import SPREADS, Statistics
 from hfbucket.core.checks.expected import fraction
 from hfbucket.core.checks.problems import Problem, problem
 from hfbucket.core.hashing import canonical_json
+from hfbucket.core.key_sets import KEY_BYTES
 from hfbucket.core.keys import digest_of
 from hfbucket.core.law.assign import METRICS, assign
 from hfbucket.core.law.buckets import Bucket
@@ -26,9 +27,6 @@ __all__ = [
     "KEY_BYTES", "TOTALS_COLUMNS", "check_ledger_names", "check_ledger_sums", "check_order", "check_rows",
     "check_totals", "duplicate_keys", "key_bytes", "misplaced",
 ]  # fmt: skip
-
-KEY_BYTES: Final = 16
-"""A key as bytes: half of its 32 hex digits."""
 
 TOTALS_COLUMNS: Final = (
     "image_id", "shard", "bucket_id", "image_mode", "caption", "caption_variant", "w", "h", "source_w", "source_h",

@@ -16,29 +16,30 @@ import pyarrow.compute as pc
 
 from hfbucket.core.events import Notice, OnEvent, Progress
 from hfbucket.core.filter.columns import sample_columns
-from hfbucket.core.keys import digest_of, key_of
+from hfbucket.core.key_sets import KEY_BYTES, Values, from_hex, keys_of, places, values_of
+from hfbucket.core.keys import digest_of
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
-from hfbucket.core.removal import REMOVED, Bools
+from hfbucket.core.removal import REMOVED, Bools, Int64s
 from hfbucket.errors import ConfigError
 from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.sql import Where
 from hfbucket.io.tables import read_groups
-from hfbucket.schemas import LEDGER
 
-__all__ = ["Found", "Wanted", "find", "wanted"]
+__all__ = ["Found", "Named", "Wanted", "find", "wanted"]
 
 _SHA256: Final = re.compile("[0-9a-f]{64}")
+_SHA256_BYTES: Final = 32
+_KEY: Final = re.compile(f"[0-9a-f]{{{2 * KEY_BYTES}}}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     """Which samples are meant: those that any of these names."""
 
-    #: image_ids or keys, each once.
-    ids: pa.Array
-    #: Of the sources' encoded bytes, each once.
-    sha256: pa.Array
+    names: Named
+    #: Of the sources' encoded bytes, ascending, each once; S32.
+    sha256: Values
     where: str | None
 
 
@@ -50,9 +51,8 @@ class Found:
     keep: dict[str, Bools] = field(default_factory=dict)
     #: Samples by shard.
     shards: Counter[str] = field(default_factory=Counter)
-    #: Of the samples, and of the inputs that were left out before, with the key of each.
-    image_ids: list[str] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
+    #: Of the samples, and of the inputs that were left out before, ascending.
+    keys: Values = field(default_factory=lambda: values_of(b""))
     #: Inputs that had been left out.
     left_out: int = 0
     #: Given ids that were removed before.
@@ -66,19 +66,58 @@ class Found:
         return sum(self.shards.values())
 
 
+class Named:
+    """The image_ids, or keys of samples, that a user gave, each once, and which of them are in some table.
+
+    Of an id stays the key that its sample has, of a key that of its own name, too: some bytes each.
+    """
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        of_names, given_keys, of_given = bytearray(), bytearray(), bytearray()
+        for name in ids:
+            own = digest_of(name)[:KEY_BYTES]
+            of_names += own
+            if _KEY.fullmatch(name):
+                given_keys += bytes.fromhex(name)
+                of_given += own
+        self._names = np.unique(values_of(of_names))
+        self._keys, first = np.unique(values_of(given_keys), return_index=True)
+        #: Which name each key is, and at the end none.
+        self._name_of_key = np.append(places(values_of(of_given)[first], self._names), -1)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def note_ids(self, keys: Values, seen: Bools) -> Bools:
+        """Return which inputs, by their keys, are named by their image_ids, and note in `seen` by which names."""
+        return _noted(places(keys, self._names), seen)
+
+    def note(self, keys: Values, seen: Bools) -> Bools:
+        """Return which samples are named, by image_id or key, and note in `seen` by which names."""
+        return self.note_ids(keys, seen) | _noted(self._name_of_key[places(keys, self._keys)], seen)
+
+
+def _noted(at: Int64s, seen: Bools) -> Bools:
+    hit: Bools = at >= 0
+    seen[at[hit]] = True
+    return hit
+
+
 def wanted(ids: Iterable[str], sha256: Iterable[str], where: str | None) -> Wanted:
     """Return the conditions, each checked by itself.
 
     Raises:
         ConfigError: there is none, or a hash is no hash.
     """
-    names, hashes = (sorted(set(values)) for values in (ids, (text.lower() for text in sha256)))
-    if not names and not hashes and where is None:
+    hashes = bytearray()
+    for text in sha256:
+        if not _SHA256.fullmatch(text.lower()):
+            raise ConfigError(f"sha256 must be 64 hex digits, got {text.lower()[:80]!r}")
+        hashes += bytes.fromhex(text)
+    names = Named(ids)
+    if not len(names) and not hashes and where is None:
         raise ConfigError("remove needs ids, hashes or a condition that name what is to go; got none")
-    for text in hashes:
-        if not _SHA256.fullmatch(text):
-            raise ConfigError(f"sha256 must be 64 hex digits, got {text[:80]!r}")
-    return Wanted(ids=pa.array(names, pa.string()), sha256=pa.array(hashes, pa.string()), where=where)
+    return Wanted(names=names, sha256=np.unique(values_of(hashes, _SHA256_BYTES)), where=where)
 
 
 def find(folder: Path, manifest: Manifest, conditions: Wanted, *, on_event: OnEvent) -> Found:
@@ -89,54 +128,47 @@ def find(folder: Path, manifest: Manifest, conditions: Wanted, *, on_event: OnEv
     """
     if len(conditions.sha256) and manifest.settings.get("source_hash") is False:
         raise ConfigError("sha256 needs the hashes of the sources, and the export was built without: --no-source-hash")
-    found = Found()
-    ids, hashes = _Given(conditions.ids), _Given(conditions.sha256)
+    found, keys = Found(), bytearray()
+    names, seen = conditions.names, np.zeros(len(conditions.names), dtype=bool)
+    hashes, seen_hashes = conditions.sha256, np.zeros(len(conditions.sha256), dtype=bool)
     with ExitStack() as stack:
         where = _where(folder, manifest, conditions.where, stack, on_event)
-        columns = dict.fromkeys(("image_id", "key", "shard", "source_sha256", *(where.needs if where else ())))
+        columns = dict.fromkeys(
+            ("key", "shard", *(["source_sha256"] if len(hashes) else []), *(where.needs if where else ()))
+        )
         done, total = 0, sum(table.rows for table in manifest.samples)
         for part in manifest.samples:
             kept = []
             for group in read_groups(folder / part.file, tuple(columns)):
-                hit = ids.among(group["image_id"]) | ids.among(group["key"]) | hashes.among(group["source_sha256"])
+                its_key = from_hex(group["key"])
+                hit = names.note(its_key, seen)
+                if len(hashes):
+                    hit |= _with_hash(group["source_sha256"], hashes, seen_hashes)
                 if where is not None:
                     hit |= where.mask(group)
-                _note(found, group.filter(pa.array(hit)))
+                keys += its_key[hit].tobytes()
+                found.shards.update(_counts(group["shard"].filter(pa.array(hit))))
                 kept.append(~hit)
                 done += group.num_rows
                 on_event(Progress(stage="remove", done=done, total=total, unit="images"))
             if any(not part_keep.all() for part_keep in kept):
                 found.keep[part.file] = np.concatenate(kept)
-    _look_into_ledger(folder, ids, found)
-    found.unknown = ids.unseen + hashes.unseen - found.already
+    _look_into_ledger(folder, names, seen, found, keys)
+    found.unknown = int(np.count_nonzero(~seen) + np.count_nonzero(~seen_hashes)) - found.already
+    found.keys = values_of(keys)
+    found.keys.sort()  # where they are
     return found
 
 
-class _Given:
-    """Values that a user gave, and which of them were found."""
+def _with_hash(column: pa.ChunkedArray, hashes: Values, seen: Bools) -> Bools:
+    """Return which rows of a column have one of the hashes, and note in `seen` which."""
+    hit: Bools = column.is_valid().to_numpy()
+    hit[hit] = _noted(places(from_hex(column.drop_null(), _SHA256_BYTES), hashes), seen)
+    return hit
 
-    def __init__(self, values: pa.Array) -> None:
-        self.values = values
-        self._seen = np.zeros(len(values), dtype=bool)
 
-    def among(self, column: pa.ChunkedArray) -> Bools:
-        """Return which rows of a column have one of the values."""
-        if not len(self.values):
-            return np.zeros(len(column), dtype=bool)
-        at = pc.index_in(column, value_set=self.values)
-        self._seen[at.drop_null().to_numpy()] = True
-        hit: Bools = at.is_valid().to_numpy()
-        return hit
-
-    @property
-    def unseen(self) -> int:
-        """How many were not found so far."""
-        return int(np.count_nonzero(~self._seen))
-
-    def rest(self) -> list[str]:
-        """Return those that were not found so far."""
-        texts: list[str] = self.values.filter(pa.array(~self._seen)).to_pylist()
-        return texts
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {entry["values"]: entry["counts"] for entry in pc.value_counts(column).to_pylist()}
 
 
 def _where(
@@ -156,30 +188,16 @@ def _where(
     return where
 
 
-def _note(found: Found, samples: pa.Table) -> None:
-    found.image_ids += samples["image_id"].to_pylist()
-    found.keys += samples["key"].to_pylist()
-    for entry in pc.value_counts(samples["shard"]).to_pylist():
-        found.shards[entry["values"]] += entry["counts"]
-
-
-def _look_into_ledger(folder: Path, ids: _Given, found: Found) -> None:
+def _look_into_ledger(folder: Path, names: Named, seen: Bools, found: Found, keys: bytearray) -> None:
     """Find given ids among the inputs that were left out, and those that were removed before."""
-    if not len(ids.values):
-        return
-    keys = {name: key_of(digest_of(name)) for name in ids.rest()}
-    known = pa.array([*keys, *keys.values()], pa.string())
-    tombs: set[str] = set()
-    for path in ledger_parts(folder):
-        for group in read_groups(path, LEDGER.names):
+    removed_before = np.zeros(len(names), dtype=bool)
+    for path in ledger_parts(folder) if len(names) else ():
+        for group in read_groups(path, ("image_id", "outcome")):
             removed = pc.equal(group["outcome"], REMOVED)
             out = pc.invert(pc.or_(removed, pc.equal(group["outcome"], OUTCOMES[EXPORTED])))
-            hit = group["image_id"].filter(out)
-            names = hit.filter(pa.array(ids.among(hit))).to_pylist()
-            found.left_out += len(names)
-            new = sorted({*names} - {*found.image_ids}) if names else []
-            found.image_ids += new
-            found.keys += [key_of(digest_of(name)) for name in new]
-            tomb = group["image_id"].filter(removed)
-            tombs.update(tomb.filter(pc.is_in(tomb, value_set=known)).to_pylist())
-    found.already = sum(name in tombs or keys[name] in tombs for name in ids.rest())
+            its_key = keys_of(group["image_id"].filter(out))
+            hit = names.note_ids(its_key, seen)
+            found.left_out += int(np.count_nonzero(hit))
+            keys += its_key[hit].tobytes()
+            names.note(from_hex(group["image_id"].filter(removed)), removed_before)
+    found.already = int(np.count_nonzero(removed_before & ~seen))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.events import OnEvent, Progress
+from hfbucket.core.key_sets import KEY_BYTES, from_hex
 from hfbucket.core.manifest.model import Manifest, Shard
 from hfbucket.core.manifest.settings import settings_of
 from hfbucket.core.plan.captions import Choice, characters_of, choice_of, own_variants
@@ -24,7 +25,8 @@ from hfbucket.core.plan.reselect import own_lists, own_stored, reselected
 from hfbucket.core.plan.variants import TEXTS, Merge, merge_of, merged, merged_sources
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import ChangeError
-from hfbucket.io.export_files import ledger_parts, viewed
+from hfbucket.io.export_files import ledger_parts
+from hfbucket.io.hashes import sha256_of
 from hfbucket.io.tables import read_groups
 from hfbucket.io.workspace import Workspace
 from hfbucket.schemas import SAMPLES
@@ -115,30 +117,45 @@ class Found:
     #: Images without a caption, and those of them that had one.
     without: int = 0
     lost: int = 0
-    dropped: list[str] = field(default_factory=list)
-    #: Old shards with a change, with how many samples they keep.
-    changes: dict[str, int] = field(default_factory=dict)
+    #: The keys of images that are dropped, 16 bytes each.
+    dropped: bytearray = field(default_factory=bytearray)
+    #: How many samples the old shards keep, and those of them with a change.
+    kept: Counter[str] = field(default_factory=Counter)
+    changed: set[str] = field(default_factory=set)
     selected: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def images_dropped(self) -> int:
+        """How many images are dropped."""
+        return len(self.dropped) // KEY_BYTES
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """How many samples every old shard with a change keeps."""
+        return {file: count for file, count in self.kept.items() if file in self.changed}
 
 
 def reselected_shards(
     folder: Path, manifest: Manifest, selection: Selection, found: Found, on_event: OnEvent
 ) -> Iterator[tuple[Shard, pa.Table]]:
-    """Yield the samples that stay of every shard, schema REWRITTEN, with the new selection.
+    """Yield the samples that stay, schema REWRITTEN, with the new selection, shard by shard, each piece by piece.
 
     Raises:
         ChangeError: a table is damaged or does not fit the shards; at the end, captions would go missing.
     """
     shards = {shard.file: shard for entry in manifest.buckets.values() for shard in entry.shards}
     total, done = sum(shard.count or 0 for shard in shards.values()), 0
-    for file, rows in _by_shard(_groups(folder, manifest, selection)):
-        shard = shards.get(file)
-        if shard is None or shard.count != len(rows):
-            raise ChangeError(f"{folder}: the sample tables have {len(rows)} rows of {file}, the manifest says "
+    for file, pieces in groupby(_runs(_groups(folder, manifest, selection)), lambda rows: rows["shard"][0].as_py()):
+        shard, count = shards.get(file), 0
+        for rows in pieces:
+            count += len(rows)
+            if shard is not None:
+                yield shard, _counted(file, rows, selection, found)
+        if shard is None or shard.count != count:
+            raise ChangeError(f"{folder}: the sample tables have {count} rows of {file}, the manifest says "
                               f"{shard and shard.count}; `hfbucket verify` says more")  # fmt: skip
-        done += len(rows)
+        done += count
         on_event(Progress(stage="captions", done=done, total=total, unit="images"))
-        yield shard, _counted(file, rows, selection, found)
     if done != total:
         raise ChangeError(f"{folder}: the sample tables have {done} rows, the shards {total} samples")
     # Where the export keeps images without a caption, more of them are a loss only if they had one.
@@ -151,10 +168,10 @@ def reselected_shards(
 
 
 def _groups(folder: Path, manifest: Manifest, selection: Selection) -> Iterator[pa.Table]:
-    """Yield the sample tables with the new selection, by row groups; columns CHANGED and `had`: a caption before."""
+    """Yield the sample tables with the new selection, piece by piece; columns CHANGED and `had`: a caption before."""
     for part in manifest.samples:
-        with viewed(str(folder), part.file) as view:
-            if hashlib.sha256(view).hexdigest() != part.sha256:
+        with (folder / part.file).open("rb") as file:
+            if sha256_of(file) != part.sha256:
                 raise ChangeError(f"{folder / part.file}: is damaged, its sha256 must be {part.sha256}; pull it again")
         for group in read_groups(folder / part.file, SAMPLES.names):
             old = group.cast(SAMPLES)
@@ -164,36 +181,28 @@ def _groups(folder: Path, manifest: Manifest, selection: Selection) -> Iterator[
             )
 
 
-def _by_shard(tables: Iterator[pa.Table]) -> Iterator[tuple[str, pa.Table]]:
-    """Yield the rows of one shard after another; a table may hold several, and a shard lie in several."""
-    waiting: list[pa.Table] = []
-    name = ""
+def _runs(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of all tables again, those of one shard at a time."""
     for table in tables:
-        runs = pc.run_end_encode(table["shard"].combine_chunks())
         start = 0
-        for file, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-            if waiting and file != name:
-                yield name, pa.concat_tables(waiting)
-                waiting = []
-            name = file
-            waiting.append(table.slice(start, stop - start))
+        for stop in pc.run_end_encode(table["shard"].combine_chunks()).run_ends.to_pylist():
+            yield table.slice(start, stop - start)
             start = stop
-    if waiting:
-        yield name, pa.concat_tables(waiting)
 
 
 def _counted(file: str, rows: pa.Table, selection: Selection, found: Found) -> pa.Table:
-    """Count what changes in a shard; return the rows that stay, schema REWRITTEN."""
+    """Count what changes in some rows of a shard; return the rows that stay, schema REWRITTEN."""
     without = rows["caption"].is_null()
     found.without += pc.sum(without).as_py() or 0
     found.lost += pc.sum(pc.and_(without, rows["had"])).as_py() or 0
     kept = rows
     if selection.drop:
-        found.dropped += rows["image_id"].filter(without).to_pylist()
+        found.dropped += from_hex(rows["key"].filter(without)).tobytes()
         kept = rows.filter(pc.invert(without))
     changed = pc.sum(kept[CHANGED]).as_py() or 0
     found.captions += changed
+    found.kept[file] += len(kept)
     if changed or len(kept) < len(rows):
-        found.changes[file] = len(kept)
+        found.changed.add(file)
     found.selected.update(kept["caption_variant"].drop_null().to_pylist())
     return kept.drop_columns(["had"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from hfbucket.core.events import OnEvent
 from hfbucket.core.manifest.model import Shard
+from hfbucket.core.removal import NO_PARTS, Int64s
 from hfbucket.core.sample import PLACES, caption_bytes, metadata_texts
 from hfbucket.errors import ChangeError, FormatError
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import flush_files
-from hfbucket.io.receipts import Receipt, read_receipt, read_samples, receipt_file, write_receipt
+from hfbucket.io.receipts import Receipt, read_receipt, receipt_file, write_receipt
 from hfbucket.io.shard_edit import ShardEdit
 from hfbucket.io.ustar import BLOCK, padding
 from hfbucket.schemas import SAMPLES
@@ -39,7 +40,7 @@ _IN_PROCESS_BYTES: Final = 256_000_000
 """Below this, starting processes takes longer than the work."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ShardChange:
     """One shard to write anew: from rows of REWRITTEN in a table, or else from the parts of it that stay."""
 
@@ -47,13 +48,13 @@ class ShardChange:
     shard: Shard
     #: Samples that stay.
     count: int
-    #: From byte to byte, ascending.
-    parts: tuple[tuple[int, int], ...] = ()
-    #: Its row group in the table of rows.
-    row_group: int | None = None
+    #: From byte to byte, int64[·, 2] ascending.
+    parts: Int64s = field(default_factory=lambda: NO_PARTS)
+    #: Its row groups in the table of rows.
+    row_groups: range | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Task:
     change: ShardChange
     #: Folders of the old export, of its new files, and of what is told about them.
@@ -74,7 +75,7 @@ def rewrite_shards(
 ) -> dict[str, Shard]:
     """Write shards anew below `opened.new`; return what they are now, by file.
 
-    What the rows of shards that were made from rows are then says `moved`.
+    Where the samples of shards that were made from rows are then, say the receipts in `opened.scratch`.
 
     Args:
         rows: the table that `row_group` counts in.
@@ -105,9 +106,8 @@ def rewrite_shards(
     return {change.shard.file: _written(opened, change.shard) for change in changes}
 
 
-def moved(opened: OpenExport, rows: pa.Table) -> pa.Table:
-    """Return rows of a shard that was written anew, schema SAMPLES, with the places that their members have now."""
-    places = read_samples(opened.scratch, rows["shard"][0].as_py())
+def moved(rows: pa.Table, places: pa.Table) -> pa.Table:
+    """Return rows of samples, schema SAMPLES, with the places that their members have now."""
     return pa.table([(places if name in PLACES else rows)[name] for name in SAMPLES.names], schema=SAMPLES)
 
 
@@ -123,12 +123,13 @@ def _rewrite(task: _Task) -> Failure | None:
     change = task.change
     try:
         with ShardEdit(Path(task.export, change.shard.file), Path(task.new, change.shard.file)) as shard:
-            if change.row_group is None:
-                places = _AT.empty_table()
-                for start, stop in change.parts:
-                    shard.keep(start, stop)
-            else:
-                places = pa.Table.from_pylist([_add(shard, *sample) for sample in _read(task)], schema=_AT)
+            for start, stop in change.parts.tolist():
+                shard.keep(start, stop)
+            pieces = [
+                pa.Table.from_pylist([_add(shard, *sample) for sample in samples], schema=_AT)
+                for samples in (_read(task) if change.row_groups else ())
+            ]
+            places = pa.concat_tables([_AT.empty_table(), *pieces])
             size_bytes, sha256 = shard.finish(sha256=change.shard.sha256)
         receipt = Receipt(
             task_sha256="", file=change.shard.file, count=change.count, size_bytes=size_bytes, sha256=sha256
@@ -141,17 +142,20 @@ def _rewrite(task: _Task) -> Failure | None:
     return None
 
 
-def _read(task: _Task) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Yield where the members of every sample of a shard are, and its caption, and what its `.json` will hold."""
+def _read(task: _Task) -> Iterator[Iterable[tuple[dict[str, Any], bytes]]]:
+    """Yield where the members of every sample of a shard are, and its caption, and what its `.json` will hold.
+
+    Some hundred samples at a time.
+    """
     done = 0
     columns = [name for name in REWRITTEN.names if name != "captions"]
     with pq.ParquetFile(task.rows) as file:
-        groups = [task.change.row_group]
+        groups = task.change.row_groups
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=groups, columns=columns, use_threads=False):
             samples = pa.Table.from_batches([batch])
             texts = metadata_texts({name: samples[name].to_pylist() for name in samples.column_names})
             rows = samples.select(["key", "caption", CHANGED, *PLACES]).to_pylist()
-            yield from zip(rows, texts, strict=True)
+            yield zip(rows, texts, strict=True)
             done += len(batch)
             report(done)
 

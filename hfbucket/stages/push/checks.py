@@ -24,8 +24,8 @@ from hfbucket.executors.local import map_tasks, worker_count
 from hfbucket.executors.task import Failure
 from hfbucket.io.cards import card_problems
 from hfbucket.io.export_files import viewed
+from hfbucket.io.hashes import sha256_of
 from hfbucket.io.images.personal import personal_in_jpeg
-from hfbucket.io.push_stores import sha256_of
 from hfbucket.io.tables import read_groups
 from hfbucket.io.ustar import read_members
 from hfbucket.stages.push.target import Target

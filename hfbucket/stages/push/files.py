@@ -14,9 +14,9 @@ from hfbucket.core.transfer.push import PushFile
 from hfbucket.core.transfer.target import TargetName
 from hfbucket.errors import ConfigError, PushError
 from hfbucket.io.export_files import ledger_parts
+from hfbucket.io.hashes import sha256_of
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.io.push_stores import sha256_of
 from hfbucket.io.samples_card import render_samples_card
 from hfbucket.io.store import is_local, local_path
 

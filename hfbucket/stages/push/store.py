@@ -15,8 +15,9 @@ from typing import Final
 from hfbucket.core.keys import CARD, MANIFEST
 from hfbucket.core.transfer.push import BATCH_BYTES, JOURNAL, Changes, PushFile, Remote, RemoteFile, order_of
 from hfbucket.errors import FormatError
+from hfbucket.io.hashes import sha256_of
 from hfbucket.io.manifest_file import parse_manifest
-from hfbucket.io.push_stores import PushStore, sha256_of
+from hfbucket.io.push_stores import PushStore
 from hfbucket.stages.push.target import OnBytes, Published
 
 __all__ = ["StoreTarget"]

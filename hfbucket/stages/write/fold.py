@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -21,6 +18,7 @@ from hfbucket.core.keys import part_file
 from hfbucket.core.manifest.model import SampleTable
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.model import Plan
+from hfbucket.io.hashes import sha256_of
 from hfbucket.io.index_files import Index
 from hfbucket.io.places import Place, in_order, made_here
 from hfbucket.io.receipts import Receipt, Rejected, read_samples
@@ -138,36 +136,44 @@ def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa
     """Write tables as `<name>/part-00000.parquet` and so on, in row groups and parts of fixed numbers of rows."""
     groups = _regrouped(tables, schema)
     written: list[SampleTable] = []
-    for first in groups:
+    group = next(groups, None)
+    while group is not None:
         file = part_file(name, len(written))
         rows = 0
         with made_here(export / file) as here:
             with table_writer(here, schema) as writer:
-                for group in chain((first,), islice(groups, _GROUPS_PER_PART - 1)):
-                    writer.write_table(group, row_group_size=max(1, group.num_rows))
+                for _ in range(_GROUPS_PER_PART):
+                    writer.write_table(group, row_group_size=group.num_rows)
                     rows += group.num_rows
-            size_bytes, sha256 = _file_hash(here)
-        written.append(SampleTable(file=file, rows=rows, bytes=size_bytes, sha256=sha256))
+                    group = None  # gone before the next one is gathered
+                    if (group := next(groups, None)) is None:
+                        break
+            with here.open("rb") as whole:
+                sha256 = sha256_of(whole)
+            written.append(SampleTable(file=file, rows=rows, bytes=here.stat().st_size, sha256=sha256))
     return tuple(written)
 
 
 def _regrouped(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield the rows of all tables again, `_GROUP_ROWS` at a time."""
-    waiting = schema.empty_table()
+    """Yield the rows of all tables again, `_GROUP_ROWS` at a time: memory for them, one column and one table."""
+    waiting: list[list[pa.Array]] = [[] for _ in schema]
+    rows = 0
     for table in tables:
-        waiting = pa.concat_tables([waiting, table])
-        while waiting.num_rows >= _GROUP_ROWS:
-            yield waiting.slice(0, _GROUP_ROWS).combine_chunks()
-            waiting = waiting.slice(_GROUP_ROWS)
-    if waiting.num_rows:
-        yield waiting.combine_chunks()
+        start = 0
+        while start < table.num_rows:
+            piece = table.slice(start, _GROUP_ROWS - rows)
+            for chunks, column in zip(waiting, piece.columns, strict=True):
+                chunks += column.chunks
+            start, rows = start + piece.num_rows, rows + piece.num_rows
+            if rows == _GROUP_ROWS:
+                yield pa.table(list(map(_joined, waiting)), schema=schema)
+                rows = 0
+    if rows:
+        yield pa.table(list(map(_joined, waiting)), schema=schema)
 
 
-def _file_hash(path: Path) -> tuple[int, str]:
-    hasher = hashlib.sha256()
-    size_bytes = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
-            size_bytes += len(block)
-    return size_bytes, hasher.hexdigest()
+def _joined(chunks: list[pa.Array]) -> pa.Array:
+    """Return arrays as one, and let go of them."""
+    whole = pa.concat_arrays(chunks)
+    chunks.clear()
+    return whole

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hfbucket.core.events import Event, Progress, ignore
 from hfbucket.errors import BuildError
+from hfbucket.io.receipts import read_samples
 from hfbucket.io.tables import table_writer
 from hfbucket.stages.change.apply import open_export_for_change
 from hfbucket.stages.change.shards import REWRITTEN, ShardChange, moved, rewrite_shards
@@ -60,11 +62,12 @@ def test_from_rows(tmp_path: Path, samples: list[Sample], workers: int) -> None:
         with table_writer(table, REWRITTEN) as writer:
             writer.write_table(pa.Table.from_pylist(new, schema=REWRITTEN))
         shard = opened.manifest.buckets["p1024x1024"].shards[0]
-        change = ShardChange(shard=shard, count=3, row_group=0)
+        change = ShardChange(shard=shard, count=3, row_groups=range(1))
         done = rewrite_shards(opened, [change], rows=table, workers=workers, on_event=told.append)
         assert done == {FILE: entry}
         assert (opened.new / FILE).read_bytes() == (tmp_path / "expected" / FILE).read_bytes()
-        written = moved(opened, pa.Table.from_pylist(new, schema=REWRITTEN)).to_pylist()
+        now = read_samples(opened.scratch, FILE)
+        written = moved(pa.Table.from_pylist(new, schema=REWRITTEN), now).to_pylist()
     expected = [
         {**sample_row(sample, FILE, place), **{name: row[name] for name in ("caption", "captions")}}
         for sample, place, row in zip(wanted, places, new, strict=True)
@@ -79,7 +82,7 @@ def test_from_parts(tmp_path: Path, samples: list[Sample]) -> None:
     starts = [row["jpg_offset"] - 512 for row in old]
     with open_export_for_change(tmp_path / "export", command="remove") as opened:
         shard = opened.manifest.buckets["p1024x1024"].shards[0]
-        parts = ((0, starts[1]), (starts[3], (shard.bytes or 0) - 1024))
+        parts = np.array([(0, starts[1]), (starts[3], (shard.bytes or 0) - 1024)])
         done = rewrite_shards(opened, [ShardChange(shard=shard, count=2, parts=parts)], workers=0, on_event=ignore)
         assert done == {FILE: entry}
         assert (opened.new / FILE).read_bytes() == (tmp_path / "expected" / FILE).read_bytes()
@@ -92,7 +95,7 @@ def test_a_damaged_shard(tmp_path: Path, samples: list[Sample]) -> None:
     path.write_bytes(data)
     with open_export_for_change(tmp_path / "export", command="remove") as opened:
         shard = opened.manifest.buckets["p1024x1024"].shards[0]
-        change = ShardChange(shard=shard, count=1, parts=((0, 512),))
+        change = ShardChange(shard=shard, count=1, parts=np.array([(0, 512)]))
         with pytest.raises(BuildError, match=f"{FILE}: .*sha256 must be {shard.sha256}.*the shard is damaged"):
             rewrite_shards(opened, [change], workers=0, on_event=ignore)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == hashlib.sha256(data).hexdigest()
