@@ -37,9 +37,6 @@ class Limit:
 PLANNING: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that hold a plan."""
 
-RECAPTION: Final = Limit(fixed_mb=700, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
-"""Beside rows of the sample tables it holds pages of a workspace."""
-
 OTHERS: Final = Limit(fixed_mb=400, bytes_per_image=31, worker_mb=300, bytes_per_pixel=12)
 """Commands that go through an export or a workspace in pieces."""
 
@@ -47,13 +44,12 @@ LIMITS: Final[Mapping[str, Limit]] = {
     **dict.fromkeys(
         ("plan", "build, passthrough", "build, re-encode", "build, --dedupe near", "build --update"), PLANNING
     ),
-    "recaption": RECAPTION,
     **dict.fromkeys(
         (
             "verify --structure", "verify --quick", "verify --full", "why", "load, streaming", "card",
             "push to a folder", "push to the Hub", "pull from a folder", "pull from the Hub",
-            "extract", "extract --max-short-edge", "remove", "workspace init", "workspace import", "workspace export",
-            "workspace stats", "workspace todo",
+            "recaption", "remove", "extract", "extract --max-short-edge",
+            "workspace init", "workspace import", "workspace export", "workspace stats", "workspace todo",
         ),
         OTHERS,
     ),

@@ -91,6 +91,8 @@ def console() -> NoReturn:
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # as Ctrl-C: a build is told to end, and says how it stands
+    # pyarrow's other pools keep tens to hundreds of megabytes that are free; this one is no slower here.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     code = main(obj=_OWN_PROCESS)
     atexit._run_exitfuncs()
     with suppress(OSError):

@@ -29,13 +29,15 @@ ENVIRONMENT: Final = {
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
     "PILLOW_BLOCK_SIZE": "1024m",
     "OMP_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
 }
 """What a child starts with, where the user's environment does not say otherwise.
 
 A worker makes image after image. The C library of Linux (mallopt(3)) keeps the memory of one for the next, up to this
 much, rather than give it back and have every page of it brought in and cleared again; Pillow has every image in one
 piece, which a compiled kernel reads where it lies. Libraries (OpenBLAS of numpy, pyarrow) start no threads for
-computing: there is a worker for every core, and as many threads in each would be a square of them.
+computing: there is a worker for every core, and as many threads in each would be a square of them. pyarrow takes its
+memory from the C library, too: pools of its own keep what is free beside it.
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.bench_memory import Peak, judged, measured, table
-from scripts.memory_limits import LIMITS, OTHERS, PLANNING, RECAPTION
+from scripts.memory_limits import LIMITS, OTHERS, PLANNING
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -17,9 +17,6 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 def test_the_readme_tells_the_bounds() -> None:
     text = " ".join(README.read_text(encoding="utf-8").split())
     assert f"{PLANNING.fixed_mb} MB and {PLANNING.bytes_per_image} bytes an image for `plan` and `build`" in text
-    assert (RECAPTION.fixed_mb, RECAPTION.bytes_per_image) == (PLANNING.fixed_mb, PLANNING.bytes_per_image)
-    assert "as much for `recaption`, " in text
-    assert RECAPTION.worker_mb == OTHERS.worker_mb
     assert f"{OTHERS.fixed_mb} MB and {OTHERS.bytes_per_image} bytes an image for every other command" in text
     assert f"{OTHERS.worker_mb} MB in each worker, and in whatever opens images {OTHERS.bytes_per_pixel} bytes" in text
 
