@@ -89,8 +89,12 @@ def _row_texts(row: Mapping[str, Any], sample: Mapping[str, Any], file: str) -> 
         yield problem("samples", message, file=file, key=key)
 
 
-def check_order(shard: pa.ChunkedArray, offset: pa.ChunkedArray, file: str) -> Iterator[Problem]:
-    """Yield where a sample table is not sorted by shard and offset."""
+def check_order(shard: pa.ChunkedArray, offset: pa.ChunkedArray, file: str, *, first: int = 0) -> Iterator[Problem]:
+    """Yield where a sample table is not sorted by shard and offset.
+
+    Args:
+        first: number of the first of these rows in the table.
+    """
     if len(shard) < 2:
         return
     before, after = shard.slice(0, len(shard) - 1), shard.slice(1)
@@ -98,7 +102,7 @@ def check_order(shard: pa.ChunkedArray, offset: pa.ChunkedArray, file: str) -> I
     sorted_here = pc.or_(pc.less(_utf8(before), _utf8(after)), pc.and_(pc.equal(before, after), ahead))
     row = pc.index(sorted_here, False).as_py()
     if row >= 0:
-        yield problem("samples", f"must be sorted by shard and offset, row {row + 1} is not", file=file)
+        yield problem("samples", f"must be sorted by shard and offset, row {first + row + 1} is not", file=file)
 
 
 def _utf8(column: pa.ChunkedArray) -> pa.ChunkedArray:

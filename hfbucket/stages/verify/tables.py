@@ -17,7 +17,6 @@ from hfbucket.core.card.statistics import Statistics, sample_statistics
 from hfbucket.core.checks.layout import LAYOUT_COLUMNS, check_cuts, check_member_order, planned_bytes
 from hfbucket.core.checks.problems import Problem, problem
 from hfbucket.core.checks.tables import (
-    KEY_BYTES,
     TOTALS_COLUMNS,
     check_ledger_names,
     check_ledger_sums,
@@ -26,13 +25,15 @@ from hfbucket.core.checks.tables import (
     key_bytes,
     misplaced,
 )
-from hfbucket.core.keys import digest_of
+from hfbucket.core.key_sets import keys_of
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.io.export_files import open_file
 from hfbucket.schemas import LEDGER, SAMPLES
 
 _COLUMNS: Final = tuple(dict.fromkeys((*TOTALS_COLUMNS, *LAYOUT_COLUMNS, "key", "jpg_offset")))
+
+_MOST_MISPLACED: Final = 100
 
 __all__ = ["TableFacts", "check_ledger_files", "check_sample_tables"]
 
@@ -94,27 +95,29 @@ def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], f
     keys = bytearray()
     last = ""
     for file in files:
+        part = _Part(file=file)
         try:
-            table = _read(export, file, SAMPLES, _COLUMNS)
-            keys += b"".join(map(key_bytes, table.column("key").to_pylist()))
+            for table in _groups(export, file, SAMPLES, _COLUMNS):
+                part.add(table, manifest)
+                totals.add(table, manifest.image_mode)
         except _BROKEN as error:
             complete = False
             yield problem("samples", f"cannot be read as sample table: {error}", file=file)
             continue
-        if table.num_rows != rows[file]:
-            yield problem("samples", f"must have {rows[file]} rows, got {table.num_rows}", file=file)
-        yield from check_order(table.column("shard"), table.column("jpg_offset"), file)
-        names = pc.unique(table.column("shard")).to_pylist()
+        keys += part.keys
+        if part.rows != rows[file]:
+            yield problem("samples", f"must have {rows[file]} rows, got {part.rows}", file=file)
+        yield from part.out_of_order
+        names = list(part.shards)
         if names and names[0].encode() < last.encode():
             yield problem("samples", "must be sorted by shard and offset over all parts", file=file)
         last = names[-1] if names else last
         for name in names:
             facts.tables_of_shard.setdefault(name, []).append(file)
-        _note_shards(facts, table.column("shard"))
-        for name in sorted(set(names) - shards):
+        _note_shards(facts, part)
+        for name in sorted({*names} - shards):
             yield problem("samples", f"has rows of {name}, which the manifest does not name", file=file)
-        yield from misplaced(manifest, table)
-        totals.add(table, manifest.image_mode)
+        yield from part.misplaced
     for name in sorted(shards - facts.tables_of_shard.keys()) if complete else ():
         yield problem("samples", "the sample tables have no row of it", file=name)
     if complete:
@@ -123,8 +126,40 @@ def check_sample_tables(export: str, manifest: Manifest, files: Sequence[str], f
         yield from check_cuts(manifest, totals.planned_bytes, totals.samples)
 
 
-def _read(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> pa.Table:
-    """Return columns of a Parquet file, every page checked by its checksum.
+@dataclass(kw_only=True, slots=True)
+class _Part:
+    """What one sample table tells, row group by row group: it counts where all of them can be read."""
+
+    file: str
+    rows: int = 0
+    keys: bytearray = field(default_factory=bytearray)
+    #: Number of every shard, in their order, and of each row the number of its shard.
+    shards: dict[str, int] = field(default_factory=dict)
+    shard_of_row: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    out_of_order: list[Problem] = field(default_factory=list)
+    misplaced: list[Problem] = field(default_factory=list)
+    #: Shard and offset of the last row.
+    _last: pa.Table | None = None
+
+    def add(self, table: pa.Table, manifest: Manifest) -> None:
+        """Take the rows of one row group."""
+        self.keys += b"".join(map(key_bytes, table["key"].to_pylist()))
+        places = table.select(["shard", "jpg_offset"])
+        before = 0 if self._last is None else 1
+        if not self.out_of_order:
+            here = places if self._last is None else pa.concat_tables([self._last, places])
+            self.out_of_order += check_order(here["shard"], here["jpg_offset"], self.file, first=self.rows - before)
+        self._last = places.slice(max(0, table.num_rows - 1)) if table.num_rows else self._last
+        encoded = table["shard"].combine_chunks().dictionary_encode()
+        numbers = [self.shards.setdefault(name, len(self.shards)) for name in encoded.dictionary.to_pylist()]
+        self.shard_of_row.append(np.asarray(numbers, dtype=np.int32)[encoded.indices.to_numpy()])
+        if len(self.misplaced) < _MOST_MISPLACED:
+            self.misplaced += [*misplaced(manifest, table)][: _MOST_MISPLACED - len(self.misplaced)]
+        self.rows += table.num_rows
+
+
+def _groups(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield columns of a Parquet file, row group by row group, every page checked by its checksum.
 
     Raises:
         ValueError: its schema or its statistics are others.
@@ -133,38 +168,33 @@ def _read(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> 
     with open_file(export, file) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
         if not parquet.schema_arrow.remove_metadata().equals(schema):
             raise ValueError(f"columns must be {', '.join(schema.names)} with their types")
-        table = parquet.read(columns=list(columns), use_threads=False).select(list(columns))
-        _check_statistics(parquet, table)
-        return table
+        for number in range(parquet.num_row_groups):
+            table = parquet.read_row_group(number, columns=list(columns), use_threads=False).select(list(columns))
+            _check_statistics(parquet.metadata.row_group(number), number, table)
+            yield table
 
 
-def _check_statistics(parquet: pq.ParquetFile, table: pa.Table) -> None:
-    """Compare what the footer says of every row group's texts with the texts: readers skip row groups by it.
+def _check_statistics(group: pq.RowGroupMetaData, number: int, table: pa.Table) -> None:
+    """Compare what the footer says of a row group's texts with the texts: readers skip row groups by it.
 
     Raises:
         ValueError: they differ.
     """
     texts = {field.name for field in table.schema if field.type == pa.string()}
-    start = 0
-    for number in range(parquet.num_row_groups):
-        group = parquet.metadata.row_group(number)
-        for leaf in map(group.column, range(group.num_columns)):
-            name, stated = leaf.path_in_schema, leaf.statistics
-            if name not in texts or stated is None or not stated.has_min_max:
-                continue
-            actual = pc.min_max(table.column(name).slice(start, group.num_rows)).as_py()
-            if (stated.min, stated.max) != (actual["min"], actual["max"]):
-                raise ValueError(f"the footer says other limits of {name} in row group {number} than it has")
-        start += group.num_rows
+    for leaf in map(group.column, range(group.num_columns)):
+        name, stated = leaf.path_in_schema, leaf.statistics
+        if name not in texts or stated is None or not stated.has_min_max:
+            continue
+        actual = pc.min_max(table.column(name)).as_py()
+        if (stated.min, stated.max) != (actual["min"], actual["max"]):
+            raise ValueError(f"the footer says other limits of {name} in row group {number} than it has")
 
 
-def _note_shards(facts: TableFacts, column: pa.ChunkedArray) -> None:
+def _note_shards(facts: TableFacts, part: _Part) -> None:
     numbers = {name: place for place, name in enumerate(facts.shards)}
-    encoded = column.combine_chunks().dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    places = [numbers.setdefault(name, len(numbers)) for name in names]
+    places = np.asarray([numbers.setdefault(name, len(numbers)) for name in part.shards], dtype=np.int32)
     facts.shards = list(numbers)
-    facts.shard_of_row.append(np.asarray(places, dtype=np.int32)[encoded.indices.to_numpy()])
+    facts.shard_of_row += [places[rows] for rows in part.shard_of_row]
 
 
 def check_ledger_files(export: str, manifest: Manifest, files: Sequence[str], facts: TableFacts) -> Iterator[Problem]:
@@ -173,13 +203,14 @@ def check_ledger_files(export: str, manifest: Manifest, files: Sequence[str], fa
     exported = bytearray()
     for file in files:
         try:
-            table = _read(export, file, LEDGER, LEDGER.names)
-            ids = table.column("image_id").filter(pc.equal(table.column("outcome"), OUTCOMES[EXPORTED])).to_pylist()
+            for table in _groups(export, file, LEDGER, LEDGER.names):
+                ids = table.column("image_id").filter(pc.equal(table.column("outcome"), OUTCOMES[EXPORTED]))
+                exported += keys_of(ids).tobytes()
+                counts = pc.value_counts(table["outcome"]).to_pylist()
+                outcomes.update({entry["values"]: entry["counts"] for entry in counts})
         except _BROKEN as error:
             yield problem("ledger", f"cannot be read as ledger: {error}", file=file)
             return
-        outcomes.update({entry["values"]: entry["counts"] for entry in pc.value_counts(table["outcome"]).to_pylist()})
-        exported += b"".join(digest_of(image_id)[:KEY_BYTES] for image_id in ids)
     yield from check_ledger_sums(manifest, outcomes)
     if facts.keys is not None:
         yield from check_ledger_names(bytes(exported), facts.keys)
