@@ -87,6 +87,20 @@ def test_sample_tables(tmp_path: Path, name: str) -> None:
     assert report == expected
 
 
+@pytest.mark.parametrize("group_rows", [1, 2, 3, 1000])
+@pytest.mark.parametrize("row", [1, 2, 3])
+def test_order_over_row_groups(tmp_path: Path, group_rows: int, row: int) -> None:
+    small(tmp_path)
+    whole = pq.read_table(tmp_path / TABLE)
+    order = [*range(whole.num_rows)]
+    order[row - 1], order[row] = order[row], order[row - 1]
+    for rows, expected in ((whole, []), (whole.take(order), [f"must be sorted by shard and offset, row {row} is not"])):
+        pq.write_table(rows, tmp_path / TABLE, row_group_size=group_rows)
+        reseal(tmp_path)
+        told = [problem.message for problem in verify(tmp_path).problems]
+        assert [message for message in told if "sorted" in message] == expected
+
+
 def ledger_rows(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Change:
     def edit(path: Path) -> None:
         rows = change(pq.read_table(path / LEDGER).to_pylist())
