@@ -136,15 +136,17 @@ def metadata_texts(samples: Columns) -> list[bytes]:
     """
     there = [name for name in _IN_JSON if name in samples]
     form = ",".join(f'"{name}":{"%s" if name in samples else _OPEN}' for name in _IN_JSON)
-    columns = (samples[name] if name == "meta" else map(_json, samples[name]) for name in there)
+    columns = (samples[name] if name == "meta" else _json(samples[name]) for name in there)
     return [(f"{{{form}}}" % values).encode() for values in zip(*columns, strict=True)]
 
 
-def _json(value: object) -> str | int:
-    """Return a value of a sample as it stands in its JSON."""
-    if isinstance(value, str):
-        return encode_basestring(value)
-    return value if isinstance(value, int) else canonical_json(value)
+def _json(column: Sequence[Any]) -> Sequence[str | int]:
+    """Return the values of a column of samples as they stand in their JSON."""
+    kinds = set(map(type, column))
+    if kinds == {int}:
+        return column
+    text_of = encode_basestring if kinds <= {str, type(None)} else canonical_json
+    return ["null" if value is None else text_of(value) for value in column]
 
 
 def filled(text: bytes, encoding: Encoding, sha256: str | None) -> bytes:

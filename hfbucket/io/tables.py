@@ -37,12 +37,12 @@ def write_table(
     flush: bool = True,
     quick: bool = False,
 ) -> None:
-    """Write a table as one Parquet file, atomically, as `table_writer` does; `metadata` stands beside the schema."""
-    if metadata is not None:
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **metadata})
+    """Write a table as one Parquet file, atomically, as `table_writer` does; `metadata` stands in its footer."""
     place = place if not isinstance(place, str) else place_of(place)
     with made_here(place) as here, table_writer(here, table.schema, flush=flush, quick=quick) as writer:
         writer.write_table(table, row_group_size=row_group_rows or ROW_GROUP_ROWS)
+        if metadata is not None:  # as the schema's it would stand there twice, in pyarrow's own form of that, too
+            writer.add_key_value_metadata(dict(metadata))
 
 
 @contextmanager
@@ -169,7 +169,10 @@ def batches_in_group(
     """
     if isinstance(place, Path):
         with pq.ParquetFile(place) as parquet:
-            yield from parquet.iter_batches(batch_size=rows_at_once, row_groups=[group], columns=columns)
+            # One thread: so few rows are not worth a second one.
+            yield from parquet.iter_batches(
+                batch_size=rows_at_once, row_groups=[group], columns=columns, use_threads=False
+            )
         return
     with place.open() as file:
         footer = pq.read_metadata(file)
