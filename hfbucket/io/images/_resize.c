@@ -450,34 +450,57 @@ VNNI static __m256i whole_of_three(const __m256i sum[3]) {
     return _mm256_add_epi32(sum[0], _mm256_add_epi32(_mm256_slli_epi32(sum[1], 8), _mm256_slli_epi32(sum[2], 16)));
 }
 
-/* Four rows at once, two to a vector: a lane takes four pixels of its row. */
-VNNI static void four_rows_vnni(const uint8_t *const row[4], const Axis *axis, uint8_t *const out[4]) {
+VNNI static __m256i digits_of_four(const uint8_t *digits) {
+    int32_t four;
+    memcpy(&four, digits, GROUP);
+    return _mm256_set1_epi32(four);
+}
+
+/* Makes output `i` of four rows, two to a vector: a lane takes four pixels of its row. */
+VNNI static inline void output_vnni(const uint8_t *const row[4], const Axis *axis, int i, __m256i output[2]) {
     const __m256i by_channel = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-    const __m128i *digits = (const __m128i *)axis->digits;
-    for (int i = 0; i < axis->count; i++) {
-        size_t at = (size_t)axis->start[i] * PIXEL;
-        __m256i sum[2][3];
-        for (int j = 0; j < 2; j++) sum[j][0] = sum[j][1] = sum[j][2] = _mm256_setzero_si256();
-        for (int tap = 0; tap < axis->taps; tap += GROUP, at += GROUP * PIXEL) {
-            __m256i k = _mm256_broadcastsi128_si256(_mm_loadu_si128(digits++));
-            __m256i k0 = _mm256_shuffle_epi32(k, 0x00), k1 = _mm256_shuffle_epi32(k, 0x55);
-            __m256i k2 = _mm256_shuffle_epi32(k, 0xAA);
-            for (int j = 0; j < 2; j++) {
-                __m128i low = _mm_loadu_si128((const __m128i *)(row[2 * j] + at));
-                __m128i high = _mm_loadu_si128((const __m128i *)(row[2 * j + 1] + at));
-                __m256i pixels = _mm256_shuffle_epi8(_mm256_set_m128i(high, low), by_channel);
-                sum[j][0] = _mm256_dpbusd_epi32(sum[j][0], pixels, k0);
-                sum[j][1] = _mm256_dpbusd_epi32(sum[j][1], pixels, k1);
-                sum[j][2] = _mm256_dpbusd_epi32(sum[j][2], pixels, k2);
-            }
+    const uint8_t *digits = axis->digits + (size_t)i * axis->taps * 4;
+    size_t at = (size_t)axis->start[i] * PIXEL;
+    __m256i sum[2][3];
+    for (int j = 0; j < 2; j++) {
+        sum[j][0] = _mm256_set1_epi32(HALF);
+        sum[j][1] = sum[j][2] = _mm256_setzero_si256();
+    }
+    for (int tap = 0; tap < axis->taps; tap += GROUP, at += GROUP * PIXEL, digits += 16) {
+        for (int j = 0; j < 2; j++) {
+            __m128i low = _mm_loadu_si128((const __m128i *)(row[2 * j] + at));
+            __m128i high = _mm_loadu_si128((const __m128i *)(row[2 * j + 1] + at));
+            __m256i pixels = _mm256_shuffle_epi8(_mm256_set_m128i(high, low), by_channel);
+            for (int k = 0; k < 3; k++)
+                sum[j][k] = _mm256_dpbusd_epi32(sum[j][k], pixels, digits_of_four(digits + k * GROUP));
         }
-        store_four(whole_of_three(sum[0]), whole_of_three(sum[1]), out, (size_t)i * PIXEL);
+    }
+    for (int j = 0; j < 2; j++) output[j] = _mm256_srai_epi32(whole_of_three(sum[j]), FRACTION_BITS);
+}
+
+VNNI static void four_rows_vnni(const uint8_t *const row[4], const Axis *axis, uint8_t *const out[4]) {
+    for (int i = 0; i < axis->count; i += 4) {
+        int first = i + 4 > axis->count ? axis->count - 4 : i; /* the last four overlap the ones before */
+        size_t at = (size_t)first * PIXEL;
+        __m256i a[2], b[2], c[2], d[2];
+        output_vnni(row, axis, first, a);
+        output_vnni(row, axis, first + 1, b);
+        output_vnni(row, axis, first + 2, c);
+        output_vnni(row, axis, first + 3, d);
+        for (int j = 0; j < 2; j++) {
+            __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a[j], b[j]), _mm256_packs_epi32(c[j], d[j]));
+            _mm_storeu_si128((__m128i *)(out[2 * j] + at), _mm256_castsi256_si128(bytes));
+            _mm_storeu_si128((__m128i *)(out[2 * j + 1] + at), _mm256_extracti128_si256(bytes, 1));
+        }
     }
 }
 
 static void horizontal_vnni(Rows in, int rows, const Axis *axis, uint8_t *out) {
-    by_four_rows(four_rows_vnni, in, rows, axis, out);
+    if (axis->count < 4)
+        horizontal_plain(in, rows, axis, out);
+    else
+        by_four_rows(four_rows_vnni, in, rows, axis, out);
 }
 
 VNNI static void vertical_vnni(Rows in, size_t size, const Axis *axis, uint8_t *out) {

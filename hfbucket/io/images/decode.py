@@ -99,8 +99,10 @@ def _plain(data: bytes, plain: jpeg.Plain, max_pixels: int, apply_orientation: b
     image = jpeg_codec.decode(data, (plain.header.width, plain.header.height))
     if image is None:
         return None
-    with decoding("jpeg"):
-        image, notes = to_rgb(image, bits=8, profile=plain.profile)
+    notes: tuple[str, ...] = ()
+    if plain.profile:
+        with decoding("jpeg"):
+            image, notes = to_rgb(image, bits=8, profile=plain.profile)
     notes = (MULTI_FRAME,) * (plain.frames > 1) + notes
     return _turned(image, found, apply_orientation, notes)
 
