@@ -59,7 +59,6 @@ class Blocks:
 
     Args:
         fetch: (start, stop) to the bytes of a range, fewer where the file ends too early.
-        is_forward: it will be read from its start on.
         budget_bytes: of blocks on their way and here, at most.
     """
 
@@ -68,14 +67,11 @@ class Blocks:
         fetch: Callable[[int, int], bytes],
         size_bytes: int,
         *,
-        is_forward: bool = False,
         block_bytes: int = BLOCK_BYTES,
         budget_bytes: int = BUDGET_BYTES,
     ) -> None:
-        self._fetch, self._size, self._is_forward = fetch, size_bytes, is_forward
-        # What is read forward needs no more than the block before, and those ahead.
-        most = min(budget_bytes // block_bytes, _BLOCKS_AHEAD + 2) if is_forward else budget_bytes // block_bytes
-        self._block, self._most = block_bytes, max(2, most)
+        self._fetch, self._size = fetch, size_bytes
+        self._block, self._most = block_bytes, max(2, budget_bytes // block_bytes)
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(_BLOCKS_AHEAD)
         # Those used or needed last stand at the end.
@@ -96,11 +92,6 @@ class Blocks:
             offset += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def block_at(self, offset: int) -> tuple[int, bytes]:
-        """Return where the block begins that a byte of the file lies in, and the block: empty behind the end."""
-        number = offset // self._block
-        return number * self._block, self._get(number) if 0 <= offset < self._size else b""
-
     @property
     def held_bytes(self) -> int:
         """How many bytes of blocks are here or on their way, counted as whole blocks."""
@@ -114,7 +105,7 @@ class Blocks:
     def _is_ending(self, offset: int, stop: int) -> bool:
         """Return whether a file's last bytes are wanted out of turn, as those of Parquet are, and no more of it yet."""
         is_last = offset < stop == self._size and stop - offset <= self._block
-        return is_last and not self._is_forward and offset // self._block not in self._blocks
+        return is_last and offset // self._block not in self._blocks
 
     def _get(self, number: int) -> bytes:
         with self._lock:
@@ -136,7 +127,7 @@ class Blocks:
 
     def _ahead(self, number: int) -> int:
         """Return how many blocks after this one are likely needed: the longer the run before it, the more."""
-        run = _BLOCKS_AHEAD if self._is_forward else 0
+        run = 0
         while 2 * run < _BLOCKS_AHEAD and number - run - 1 in self._blocks:
             run += 1
         return min(2 * run, _BLOCKS_AHEAD, self._most - 1)

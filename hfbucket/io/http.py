@@ -1,86 +1,116 @@
-"""Files at http(s) URLs, read by fsspec's client with its settings: ranges and whole answers, with errors that tell.
+"""Files at http(s) URLs, with the settings that fsspec has for them: ranges and whole answers, with errors that tell.
 
-fsspec's own files ask for a block and wait, again and again, and its cut connections and refusals are no `OSError`.
+fsspec's client hands every piece from one thread to another, which costs more than the network of one machine does. So
+bytes come by urllib3, unless fsspec was told more than headers: then its own client reads as from any store.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, cast
-from urllib.parse import urlsplit
+from functools import cache
+from typing import Any, Final
 
-import aiohttp
+import urllib3
+from fsspec.implementations.http import HTTPFileSystem, get_client
 
 from hfbucket.errors import SourceError
+from hfbucket.io.ahead import AT_ONCE
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=60.0)
-"""The client's own ends a long answer after five minutes, however well it comes."""
-
-
-_with_ranges: set[str] = set()
-"""Servers that gave a range when they were asked for one."""
+_TIMEOUT: Final = urllib3.Timeout(connect=30.0, read=60.0)
+_RETRIES: Final = urllib3.Retry(total=None, connect=1, read=1, redirect=10, status=0, other=0)
+"""At once: a connection that was kept may have been closed meanwhile."""
 
 
-def read_range(fs: Any, url: str, start: int, stop: int, size_bytes: int) -> bytes:  # noqa: ANN401 (of fsspec)
-    """Return the bytes of a file from `start` to `stop`: fewer only where it ends before.
-
-    Raises:
-        OSError: it is not there, may not be read, or the connection is lost.
-        SourceError: the server gives no ranges.
-    """
-    server = urlsplit(url).netloc
-    with _told(url):
-        if server in _with_ranges:  # this way costs half, but takes a whole file where ranges are not heeded
-            data = fs.cat_file(url, start=start, end=stop, headers=_headers(fs))
-            if len(data) <= stop - start:
-                return cast("bytes", data)
-            _with_ranges.discard(server)
-        with fs.open(url, "rb", size=size_bytes, cache_type="none", headers=_headers(fs)) as file:
-            file.seek(start)
-            data = file.read(stop - start)
-        if start:
-            _with_ranges.add(server)
-        return cast("bytes", data)
+def is_plain(fs: Any) -> bool:  # noqa: ANN401 (of fsspec)
+    """Return whether a file system is fsspec's for the web, with no settings but headers."""
+    is_usual = type(fs) is HTTPFileSystem and fs.get_client is get_client and not fs.client_kwargs
+    return is_usual and fs.kwargs.keys() <= {"headers"}
 
 
-class _Answer:
-    """The answer to one request for a file from some byte on, read as it comes."""
+class Answer:
+    """The answer to one request for a file from some byte on, read as it comes.
 
-    def __init__(self, fs: Any, url: str, start: int) -> None:  # noqa: ANN401 (of fsspec)
-        self._url = url
-        headers = _headers(fs, Range=f"bytes={start}-") if start else _headers(fs)
-        with _told(url):
-            # Any size will do: it is not looked at here, but asked for where it is not given.
-            self._file = fs.open(url, "rb", block_size=0, size=1, headers=headers, timeout=_TIMEOUT)
-        if start and self._file.r.status != 206:
-            self.close()
-            raise SourceError(f"{url}: asked for from byte {start:,} on, it came from its start")
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes, none at the end."""
-        with _told(self._url):
-            return cast("bytes", self._file.read(size))
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._file.close()
-
-
-def open_answer(fs: Any, url: str, start: int) -> BinaryIO:  # noqa: ANN401 (of fsspec)
-    """Return a file from `start` on, to be read forward as it comes.
+    Args:
+        fs: for which `is_plain` holds.
+        stop: the last byte that is asked for, and one; None for all.
 
     Raises:
         OSError: it is not there, may not be read, or the connection is lost; now, or when it is read.
         SourceError: the server does not give it from that byte on.
     """
-    return cast("BinaryIO", _Answer(fs, url, start))
+
+    def __init__(self, fs: Any, url: str, start: int = 0, stop: int | None = None) -> None:  # noqa: ANN401 (of fsspec)
+        self._url = url
+        at, headers = _addressed(fs, url)
+        if start or stop is not None:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        with _told(url):
+            self._response = _pool().request("GET", at, headers=headers, preload_content=False)
+        self._is_empty = self._response.status == 416  # there are not so many bytes
+        if not self._is_empty:
+            self._check(start)
+        told = self._response.headers
+        length = told.get("Content-Length") if told.get("Accept-Ranges") == "bytes" else None
+        self.ranges_to = None if length is None or self._is_empty else start + int(length)
+        """Where the file ends, if the server says that, and that it gives parts of the file."""
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes, fewer where it ends or breaks off, none at its end."""
+        if self._is_empty:
+            return b""
+        with _told(self._url):
+            return self._response.read(size, decode_content=False)
+
+    def close(self) -> None:
+        """Let go of the connection; it is kept for the next request where all was read."""
+        self._response.close()
+
+    def _check(self, start: int) -> None:
+        status = self._response.status
+        if status == 206 or (status == 200 and not start):
+            return
+        self.close()
+        words = f"{self._url}: the server answers {status} {self._response.reason}"
+        if status == 200:
+            raise SourceError(f"{self._url}: its server gives no parts of files: download it first")
+        if status in (404, 410):
+            raise FileNotFoundError(f"{self._url}: no such file")
+        if status in (401, 403):
+            raise PermissionError(words)
+        if status == 429 or status >= 500:
+            raise ConnectionError(words)
+        raise SourceError(words)
 
 
-def _headers(fs: Any, **further: str) -> dict[str, str]:  # noqa: ANN401 (of fsspec)
-    """Return what goes with every request: what is counted and asked for again are the file's own bytes."""
-    return {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity", **further}
+def read_range(fs: Any, url: str, start: int, stop: int) -> bytes:  # noqa: ANN401 (of fsspec)
+    """Return the bytes of a file from `start` to `stop`: fewer only where it ends before.
+
+    Raises:
+        OSError, SourceError: as Answer does.
+    """
+    answer = Answer(fs, url, start, stop)
+    try:
+        pieces = []
+        while start < stop and (data := answer.read(stop - start)):
+            pieces.append(data)
+            start += len(data)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    finally:
+        answer.close()
+
+
+@cache
+def _pool() -> urllib3.PoolManager:
+    """Return the connections of this process."""
+    return urllib3.PoolManager(maxsize=AT_ONCE, timeout=_TIMEOUT, retries=_RETRIES)
+
+
+def _addressed(fs: Any, url: str) -> tuple[str, dict[str, str]]:  # noqa: ANN401 (of fsspec)
+    """Return the URL as it is sent, and what goes with every request: what is counted are the file's own bytes."""
+    at = fs.encode_url(url)
+    login = urllib3.util.make_headers(basic_auth=f"{at.user}:{at.password or ''}") if at.user else {}
+    return str(at.with_user(None)), {**login, **fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
 
 
 @contextmanager
@@ -88,20 +118,6 @@ def _told(url: str) -> Iterator[None]:
     """Put what the client raises into errors that say whether another try may help."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{url}: no such file") from error
-    except aiohttp.ClientResponseError as error:
-        words = f"{url}: the server answers {error.status} {error.message}"
-        if error.status in (404, 410):
-            raise FileNotFoundError(f"{url}: no such file") from error
-        if error.status in (401, 403):
-            raise PermissionError(words) from error
-        if error.status == 429 or error.status >= 500:
-            raise ConnectionError(words) from error
-        raise SourceError(words) from error
-    except (aiohttp.ClientError, asyncio.TimeoutError) as error:
-        raise ConnectionError(f"{url}: the connection is lost: {type(error).__name__}: {error}") from error
-    except ValueError as error:
-        if "range requests" not in str(error):
-            raise
-        raise SourceError(f"{url}: its server gives no parts of files: download it first") from error
+    except urllib3.exceptions.HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConnectionError(f"{url}: the connection is lost: {type(reason).__name__}: {reason}") from error

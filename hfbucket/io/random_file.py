@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import accumulate
 from types import TracebackType
 from typing import BinaryIO, cast
 
 from hfbucket.io.ahead import Blocks
+from hfbucket.io.forward import Forward
 from hfbucket.io.ranges import RemoteFile
 from hfbucket.io.seekable import Seekable
+from hfbucket.io.stream import stream
 from hfbucket.io.urls import is_local, local_path
 
 
@@ -27,7 +30,7 @@ class RandomFile:
     """A file read at any place: local by pread, remote by ranged reads. Safe to share between threads.
 
     Args:
-        sequential: the reads go forward through the file, so a remote one is read ahead in blocks.
+        sequential: the reads go forward through the file, so a remote one comes as a stream.
         size_bytes: of a remote one, where known.
         head_bytes: of a remote one so many first bytes are fetched now.
     """
@@ -38,7 +41,7 @@ class RandomFile:
         self.url = url
         self._head = b""
         self._descriptor = -1
-        self._blocks: Blocks | None = None
+        self._forward: Forward | None = None
         if is_local(url):
             self._descriptor = os.open(local_path(url), os.O_RDONLY | getattr(os, "O_BINARY", 0))
             self.size_bytes = os.fstat(self._descriptor).st_size
@@ -46,7 +49,9 @@ class RandomFile:
             self._far = RemoteFile(url, size_bytes=size_bytes)
             self.size_bytes = self._far.size_bytes
             if sequential:
-                self._blocks = Blocks(self._far.read, self.size_bytes, is_forward=True)
+                self._forward = Forward(
+                    partial(stream, url, size_bytes=self.size_bytes), self._far.read, self.size_bytes
+                )
             elif head_bytes and self.size_bytes:
                 self._head = self._far.read(0, min(head_bytes, self.size_bytes))
 
@@ -56,16 +61,16 @@ class RandomFile:
         return self._descriptor if self._descriptor >= 0 else None
 
     def block_at(self, offset: int) -> tuple[int, bytes]:
-        """Return where the block begins that a byte lies in, and the block; an empty one where none is kept."""
-        return (offset, b"") if self._blocks is None else self._blocks.block_at(offset)
+        """Return where bytes begin that are here, and these: those from `offset` on; none where it is not streamed."""
+        return (offset, b"") if self._forward is None else self._forward.block_at(offset)
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on: fewer only where the file ends."""
         size = min(size, self.size_bytes - offset)
         if size <= 0:
             return b""
-        if self._blocks is not None:
-            return self._blocks.pread(offset, size)
+        if self._forward is not None:
+            return self._forward.pread(offset, size)
         if self._descriptor < 0:
             is_here = offset + size <= len(self._head)
             return self._head[offset : offset + size] if is_here else self._far.read(offset, offset + size)
@@ -82,8 +87,8 @@ class RandomFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        if self._blocks is not None:
-            self._blocks.close()
+        if self._forward is not None:
+            self._forward.close()
 
     def __enter__(self) -> RandomFile:
         return self
@@ -107,16 +112,19 @@ class JoinedFile:
             self._opened = stack.pop_all()
         self._ends = list(accumulate(file.size_bytes for file in self._files))
         self.size_bytes = self._ends[-1] if self._ends else 0
-        self._blocks: Blocks | None = None
+        self._forward: Forward | None = None
         if sequential and any(file.descriptor is None for file in self._files):
-            self._blocks = Blocks(
-                lambda start, stop: self._pread(start, stop - start), self.size_bytes, is_forward=True
-            )
-            self._opened.callback(self._blocks.close)
+            self._forward = Forward(self._stream, lambda start, stop: self._pread(start, stop - start), self.size_bytes)
+            self._opened.callback(self._forward.close)
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on: fewer only where the last file ends."""
-        return self._pread(offset, size) if self._blocks is None else self._blocks.pread(offset, size)
+        return self._pread(offset, size) if self._forward is None else self._forward.pread(offset, size)
+
+    def _stream(self, start: int) -> Generator[bytes, None, None]:
+        for file, end in zip(self._files, self._ends, strict=True):
+            if start < end:
+                yield from stream(file.url, max(0, start - end + file.size_bytes), size_bytes=file.size_bytes)
 
     def _pread(self, offset: int, size: int) -> bytes:
         pieces = []

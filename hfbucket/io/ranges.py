@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from functools import partial
+from typing import cast
 
 from hfbucket.errors import SourceError
+from hfbucket.io.patience import patiently
 from hfbucket.io.urls import filesystem, is_http
-
-R = TypeVar("R")
-
-TRIES: Final = 6
-WAIT_S: Final = 1.0
-NO_USE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""What no second try changes."""
 
 
 class RemoteFile:
@@ -29,9 +23,9 @@ class RemoteFile:
     """
 
     def __init__(self, url: str, *, size_bytes: int | None = None, token: str | bool | None = None) -> None:
-        self.url = url
-        self._fs, self._path = filesystem(url, token=token)
-        self._fetch = self._fetcher(token)
+        self.url, self._token = url, token
+        self._client_of: str | None = None
+        self._fetch = self._fetcher()
         self.size_bytes = self._asked_size() if size_bytes is None else size_bytes
 
     def read(self, start: int, stop: int) -> bytes:
@@ -41,40 +35,35 @@ class RemoteFile:
             OSError: it is gone, or cannot be reached, however often that is tried.
             SourceError: the Hub does not give it, or the server gives no ranges.
         """
-        return patiently(lambda: self._fetch(start, stop))
+        data = patiently(lambda: self._fetch(start, stop), client_of=self._client_of)
+        if len(data) > stop - start:
+            raise SourceError(f"{self.url}: its server gives no parts of files: download it first")
+        return data
 
     def _asked_size(self) -> int:
-        size = patiently(lambda: self._fs.info(self._path)["size"])
+        fs, path = filesystem(self.url, token=self._token)
+        size = patiently(lambda: fs.info(path)["size"], client_of=self._client_of)
         if size is None:
             raise SourceError(f"{self.url}: its server does not say how long it is: download it first")
         return int(size)
 
-    def _fetcher(self, token: str | bool | None) -> Callable[[int, int], bytes]:
+    def _fetcher(self) -> Callable[[int, int], bytes]:
         """Return what fetches a range once."""
         if self.url.startswith("hf://"):
             from hfbucket.io.hub import read as hub_read
 
             file = hub_read.hub_file(self.url)
             if file is not None:
-                return lambda start, stop: hub_read.read_range(file, start, stop, token)
+                return hub_read.HubRanges(file, self._token).read
         if is_http(self.url):
             from hfbucket.io import http
 
-            return lambda start, stop: http.read_range(self._fs, self._path, start, stop, self.size_bytes)
-        return lambda start, stop: cast("bytes", self._fs.cat_file(self._path, start=start, end=stop))
+            fs, path = filesystem(self.url)
+            if http.is_plain(fs):
+                return partial(http.read_range, fs, path)
+        self._client_of = self.url
+        return self._by_client
 
-
-def patiently(function: Callable[[], R]) -> R:
-    """Return what a function returns, called again after a while where a store could not be reached.
-
-    Raises:
-        OSError: what it raised in the end.
-    """
-    for tries in range(1, TRIES):
-        try:
-            return function()
-        except NO_USE:
-            raise
-        except OSError:
-            time.sleep(WAIT_S * 2 ** (tries - 1))
-    return function()
+    def _by_client(self, start: int, stop: int) -> bytes:
+        fs, path = filesystem(self.url, token=self._token)  # the thread's own: not every client can be shared
+        return cast("bytes", fs.cat_file(path, start=start, end=stop))

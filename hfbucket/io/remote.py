@@ -10,7 +10,6 @@ import os
 import posixpath
 import re
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
@@ -18,22 +17,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
 from hfbucket.io.atomic import TEMPORARY, TEMPORARY_NAME
+from hfbucket.io.patience import NO_USE, patiently
 from hfbucket.io.random_file import RandomFile, Window
 from hfbucket.io.urls import filesystem
 
 T = TypeVar("T")
 
-_TRIES: Final = 6
-_WAIT_S: Final = 0.5
-"""Before the second try; twice as long before every further one."""
-
-_NO_USE: Final = {
+_NUMBERS: Final = {
     FileNotFoundError: errno.ENOENT,
     IsADirectoryError: errno.EISDIR,
     NotADirectoryError: errno.ENOTDIR,
     PermissionError: errno.EACCES,
 }
-"""What no second try changes; clients raise it with no number, or one of their own."""
 
 _OBJECT_STORES: Final = frozenset(
     {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "tos", "obs", "r2"}
@@ -112,7 +107,7 @@ class Remote:
 
     def open_random(self) -> RandomFile:
         """Return a file opened for reading at any place."""
-        return self._ask(lambda fs, path: _Patient(self))
+        return RandomFile(self.url, size_bytes=self.size_bytes())
 
     def sizes(self) -> dict[str, int]:
         """Return the size in bytes of every file below a folder, by its path there, sorted."""
@@ -182,37 +177,16 @@ class Remote:
             OSError: names the url, whatever the store's client raised: clients have errors of their own.
         """
         fs, path = filesystem(self.url)
-        attempt = 1
-        while True:
-            try:
-                fs.invalidate_cache()
-                return action(fs, path)
-            except tuple(_NO_USE) as error:
-                number = next(number for kind, number in _NO_USE.items() if isinstance(error, kind))
-                raise OSError(number, str(error), self.url) from error
-            except Exception as error:  # the one guard around other people's clients
-                if type(error).__module__ == "builtins" and not isinstance(error, OSError):
-                    raise  # a fault of a program, not of a store
-                if attempt == _TRIES:
-                    raise OSError(f"{self.url}: {str(error) or type(error).__name__}") from error
-            time.sleep(_WAIT_S * 2 ** (attempt - 1))
-            attempt += 1
 
+        def attempt() -> T:
+            fs.invalidate_cache()
+            return action(fs, path)
 
-class _Patient(RandomFile):
-    """Ranges of a file, each asked for until it comes."""
-
-    def __init__(self, remote: Remote) -> None:
-        super().__init__(remote.url)
-        self._remote = remote
-
-    def pread(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes from `offset` on: fewer only where the file ends."""
-        end = min(offset + size, self.size_bytes)
-        if offset >= end:
-            return b""
-        # Asked of the thread's own client: not every one can be shared.
-        return cast("bytes", self._remote._ask(lambda fs, path: fs.cat_file(path, start=offset, end=end)))
+        try:
+            return patiently(attempt, client_of=self.url)
+        except NO_USE as error:  # clients raise it with no number, or one of their own
+            number = next(number for kind, number in _NUMBERS.items() if isinstance(error, kind))
+            raise OSError(number, str(error), self.url) from error
 
 
 def _send(fs: Any, source: Path | bytes, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)

@@ -19,8 +19,8 @@ from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
 from hfbucket.io.ahead import ahead
 from hfbucket.io.atomic import begin_flush, replacing
+from hfbucket.io.patience import patiently
 from hfbucket.io.random_file import JoinedFile, RandomFile, Window, open_seekable
-from hfbucket.io.ranges import patiently
 from hfbucket.io.stream import stream
 from hfbucket.io.urls import absolute, filesystem, is_http, is_local, join, local_path, split_glob, split_name
 

@@ -209,7 +209,7 @@ def test_a_store_that_stays_away_ends_a_build_that_goes_on_later(
     expected: Files,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hfbucket.io.remote._WAIT_S", 0.001)
+    monkeypatch.setattr("hfbucket.io.patience.WAIT_S", 0.001)
     monkeypatch.setattr("hfbucket.stages.rounds._PAUSE_S", 0.001)
     s3.fail(endpoint, "error", 10_000)
     with pytest.raises(BuildError) as caught:

@@ -126,13 +126,10 @@ class Far:
 @given(
     st.lists(st.tuples(st.integers(0, 11_000), st.integers(0, 4_000)), max_size=15),
     st.integers(1, 3_000),
-    st.booleans(),
 )
-def test_blocks_give_the_bytes_of_the_file_from_any_place(
-    reads: list[tuple[int, int]], block: int, is_forward: bool
-) -> None:
+def test_blocks_give_the_bytes_of_the_file_from_any_place(reads: list[tuple[int, int]], block: int) -> None:
     far = Far()
-    blocks = Blocks(far.fetch, len(DATA), is_forward=is_forward, block_bytes=block, budget_bytes=4 * block)
+    blocks = Blocks(far.fetch, len(DATA), block_bytes=block, budget_bytes=4 * block)
     for offset, size in reads:
         assert blocks.pread(offset, size) == DATA[offset : offset + size]
         assert blocks.held_bytes <= 4 * block
@@ -142,21 +139,11 @@ def test_blocks_give_the_bytes_of_the_file_from_any_place(
 
 def test_what_is_read_through_is_fetched_once_and_ahead() -> None:
     far = Far()
-    blocks = Blocks(far.fetch, len(DATA), is_forward=True, block_bytes=100, budget_bytes=1_600)
-    assert blocks.pread(0, 6) == DATA[:6]
-    assert blocks.held_bytes == 900  # all that may be on its way is asked for at once
+    blocks = Blocks(far.fetch, len(DATA), block_bytes=100, budget_bytes=1_600)
     assert b"".join(blocks.pread(offset, 37) for offset in range(0, len(DATA), 37)) == DATA
     blocks.close()
     assert sorted(far.asked) == [(start, start + 100) for start in range(0, len(DATA), 100)]
     assert far.most_running > 300
-
-
-def test_a_block_is_given_whole_with_its_place() -> None:
-    blocks = Blocks(Far().fetch, len(DATA), is_forward=True, block_bytes=3_000)
-    assert blocks.block_at(0) == (0, DATA[:3_000])
-    assert blocks.block_at(9_999) == (9_000, DATA[9_000:])
-    assert blocks.block_at(10_000) == (9_000, b"")
-    blocks.close()
 
 
 def test_single_places_are_fetched_alone() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.implementations.http import HTTPFileSystem
 
 from hfbucket.errors import SourceError
-from hfbucket.io import http, ranges, store
+from hfbucket.io import http, patience, store
 from hfbucket.io.ranges import RemoteFile
 from tests.file_server import Fault, FileServer, serving_files
 from tests.hub.client import run_python
@@ -21,8 +22,7 @@ DATA = bytes(range(256)) * 40_000
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setattr(ranges, "WAIT_S", 0.0)
-    monkeypatch.setattr(http, "_with_ranges", set())
+    monkeypatch.setattr(patience, "WAIT_S", 0.0)
     (tmp_path / "files" / "deep").mkdir(parents=True)
     (tmp_path / "files" / "a.tar").write_bytes(DATA)
     (tmp_path / "files" / "deep" / "b.txt").write_bytes(b"caption")
@@ -82,7 +82,7 @@ def test_servers_without_ranges(server: FileServer) -> None:
     words = f"{url}: its server gives no parts of files: download it first"
     with pytest.raises(SourceError, match=words):
         RemoteFile(url).read(5, 10)
-    with pytest.raises(SourceError, match="asked for from byte 5 on, it came from its start"):
+    with pytest.raises(SourceError, match="its server gives no parts of files: download it first"):
         list(store.stream(url, 5))
     server.faults[:] = [None]  # one machine behind the name has them, another has not
     assert RemoteFile(url).read(5, 10) == DATA[5:10]
@@ -120,13 +120,36 @@ def test_refusals(server: FileServer, known: bool) -> None:
 
 def test_headers_of_the_file_system_go_along(server: FileServer) -> None:
     fs = fsspec.filesystem("http", headers={"X-Mine": "yes"}, skip_instance_cache=True)
-    with closing(http.open_answer(fs, f"{server.url}/deep/b.txt", 3)) as answer:
+    with closing(http.Answer(fs, f"{server.url}/deep/b.txt", 3)) as answer:
         assert answer.read(100) == b"tion"
-    assert http.read_range(fs, f"{server.url}/a.tar", 3, 6, len(DATA)) == DATA[3:6]
-    assert http.read_range(fs, f"{server.url}/a.tar", 3, 6, len(DATA)) == DATA[3:6]
+    assert http.read_range(fs, f"{server.url}/a.tar", 3, 6) == DATA[3:6]
     heads = [request.headers for request in server.requests()]
     assert {head["X-Mine"] for head in heads} == {"yes"}
     assert {head["Accept-Encoding"] for head in heads} == {"identity"}
+
+
+def test_a_login_in_the_url_goes_along(server: FileServer) -> None:
+    url = f"{server.url}/a.tar".replace("//", "//me:a%20word@")
+    assert store.read_bytes(url) == RemoteFile(url).read(0, len(DATA)) == DATA
+    said = [(request.method, {key.lower(): value for key, value in request.headers.items()}) for request in server.log]
+    assert [(method, heads.get("authorization")) for method, heads in said] == [
+        (method, "Basic bWU6YSB3b3Jk") for method in ("GET", "HEAD", "GET")
+    ]
+
+
+def test_settings_of_the_client_are_heeded(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fsspec.config.conf, "http", {"client_kwargs": {"headers": {"X-Mine": "yes"}}})
+    HTTPFileSystem.clear_instance_cache()
+    url = f"{server.url}/a.tar"
+    server.faults[:] = [None, "status", "cut"]
+    assert store.read_bytes(url) == RemoteFile(url).read(0, len(DATA)) == DATA
+    assert {request.headers["X-Mine"] for request in server.requests()} == {"yes"}
+    server.faults[:] = ["whole"]
+    with pytest.raises(SourceError, match="its server gives no parts of files: download it first"):
+        RemoteFile(url).read(5, 10)
+    with pytest.raises(FileNotFoundError):
+        store.read_bytes(f"{server.url}/none.tar")
+    HTTPFileSystem.clear_instance_cache()
 
 
 def test_listing_looks_into_no_file(server: FileServer) -> None:
@@ -158,3 +181,15 @@ def test_ranges_of_the_hub_share_a_connection(hub: LoopbackHub, tmp_path: Path) 
     assert len(asked) == 11
     assert asked[3].range == "bytes=2050000-2099999"
     assert len({request.connection for request in asked}) == 2  # another after the one that was cut
+
+
+def test_where_the_hub_sends_to_is_asked_until_it_refuses(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.create("me/name", private=True)
+    hub.commit("me/name", {"a.tar": DATA})
+    hub.redirects = True
+    hub.faults.add("cdn", "status", status=403, calls={5})
+    run_python(hub, HUB_CODE, tmp_path / "home")
+    asked = [(request.endpoint, request.token) for request in hub.log.requests if request.method == "GET"]
+    asked = [each for each in asked if each[0] in ("resolve", "cdn")]
+    assert asked == [("resolve", True), *[("cdn", False)] * 5, ("resolve", True), *[("cdn", False)] * 7][: len(asked)]
+    assert len(asked) == 13

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hfbucket.errors import SourceError
-from hfbucket.io import remote
+from hfbucket.io import patience
 from hfbucket.io.remote import Remote
 from hfbucket.io.urls import filesystem
 
@@ -41,7 +41,7 @@ class Flaky(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
 
 @pytest.fixture(autouse=True)
 def _here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(remote, "_WAIT_S", 0.0)
+    monkeypatch.setattr(patience, "WAIT_S", 0.0)
     fsspec.register_implementation("flaky", Flaky, clobber=True)
     yield
     Flaky.errors.clear()
@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_moved_into_place_leaves_what_was_there(monkeypatc
         raise ClientError("busy")
 
     place.put(b"before")
-    monkeypatch.setattr(remote, "_TRIES", 1)
+    monkeypatch.setattr(patience, "TRIES", 1)
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", fail)
     with pytest.raises(OSError, match="memory://data/a: busy"):
         place.put(b"after")
@@ -132,10 +132,10 @@ def test_a_file_that_cannot_be_moved_into_place_leaves_what_was_there(monkeypatc
 @pytest.mark.parametrize("error", [ClientError("503"), OSError("reset"), TimeoutError(), ConnectionResetError()])
 def test_what_a_client_raises_is_tried_again_and_told_as_an_error_of_the_store(error: Exception) -> None:
     place = Remote("flaky://data/a")
-    Flaky.errors.extend([error] * (remote._TRIES - 1))
+    Flaky.errors.extend([error] * (patience.TRIES - 1))
     assert not place.exists()
     assert not Flaky.errors
-    Flaky.errors.extend([error] * remote._TRIES)
+    Flaky.errors.extend([error] * patience.TRIES)
     with pytest.raises(OSError, match=f"flaky://data/a: {str(error) or type(error).__name__}") as caught:
         place.exists()
     assert caught.value.__cause__ is error

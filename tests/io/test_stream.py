@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
+from typing import cast
 
 import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from hfbucket.io import patience
+from hfbucket.io import stream as module
+from hfbucket.io.ahead import BUDGET_BYTES
+from hfbucket.io.ranges import RemoteFile
 from hfbucket.io.store import read_bytes, stream
+from tests.file_server import serving_files
 from tests.hub.client import run_python
 from tests.hub.loopback import LoopbackHub
 
@@ -50,6 +59,50 @@ def test_lost_connections_are_taken_up(hub: LoopbackHub, tmp_path: Path, start: 
     ranges = [request.range or "bytes=0-" for request in hub.log.requests if request.endpoint == "resolve"]
     assert ranges[0] == f"bytes={start}-"
     assert len(ranges) == len(set(ranges)) == 5
+
+
+@pytest.mark.parametrize("size", [None, 3_072_000])
+def test_what_one_answer_gives_slowly_comes_by_ranges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None
+) -> None:
+    monkeypatch.setattr(module, "_TRIAL_BYTES", 1_000_000)
+    monkeypatch.setattr(module, "_FAST", 1e15)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 300_000)
+    monkeypatch.setattr(module, "_PIECE_BYTES", 100_000)
+    (tmp_path / "a.tar").write_bytes(DATA)
+    with serving_files(tmp_path) as server:
+        server.faults[:] = [None, None, "cut", "status"]
+        monkeypatch.setattr(patience, "WAIT_S", 0.0)
+        assert b"".join(stream(f"{server.url}/a.tar", 1_000, size_bytes=size)) == DATA[1_000:]
+        asked = {request.range for request in server.requests()}
+        begins = range(1_101_000, len(DATA), 300_000)
+        ranges = {f"bytes={begin}-{min(begin + 300_000, len(DATA)) - 1}" for begin in begins}
+        assert asked == {"bytes=1000-", "bytes=1001000-1100999", *ranges}
+        monkeypatch.setattr(module, "_FAST", 0)
+        server.forget()
+        assert b"".join(stream(f"{server.url}/a.tar")) == DATA
+        assert [request.range for request in server.requests()] == [None]
+
+
+@given(st.integers(0, 900 << 20), st.integers(0, 3 << 20))
+def test_ranges_stay_within_the_budget(size: int, start: int) -> None:
+    class Far:
+        size_bytes = size
+        lock = threading.Lock()
+        asked = 0
+
+        def read(self, begin: int, end: int) -> bytes:
+            with self.lock:
+                self.asked += end - begin
+            return cast("bytes", range(end - begin))  # as long as these, and takes no memory
+
+    far = Far()
+    came = used = 0
+    for piece in module._by_ranges(cast("RemoteFile", far), start):
+        came += len(piece)
+        assert far.asked - used <= BUDGET_BYTES
+        used = came
+    assert came == max(0, size - start)
 
 
 def test_no_answer_and_no_file_on_the_hub(hub: LoopbackHub, tmp_path: Path) -> None:

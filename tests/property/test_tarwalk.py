@@ -6,7 +6,7 @@ import functools
 import io
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hfbucket.config import Config
 from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
 from hfbucket.io import tarwalk
-from hfbucket.io.ahead import Blocks
+from hfbucket.io.forward import Forward
 from hfbucket.io.store import RandomFile
 from hfbucket.sources import tars
 from hfbucket.sources.rows import look_at
@@ -150,10 +150,11 @@ class InBlocks(RandomFile):
     def __init__(self, path: Path, block_bytes: int) -> None:
         super().__init__("memory://tars/0.tar", size_bytes=path.stat().st_size)
         data = path.read_bytes()
-        self._blocks = Blocks(
-            lambda start, stop: data[start:stop], len(data), is_forward=True, block_bytes=block_bytes,
-            budget_bytes=4 * block_bytes,
-        )  # fmt: skip
+
+        def pieces(start: int) -> Generator[bytes, None, None]:
+            yield from (data[at : at + block_bytes] for at in range(start, len(data), block_bytes))
+
+        self._forward = Forward(pieces, lambda start, stop: data[start:stop], len(data), shown_bytes=block_bytes // 3)
 
 
 def scanned_in_blocks(path: Path, config: Config, block_bytes: int) -> tuple[tuple[Any, ...], int]:

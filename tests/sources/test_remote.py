@@ -13,7 +13,7 @@ import pytest
 from hfbucket.config import Config
 from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
-from hfbucket.io import ranges
+from hfbucket.io import patience
 from hfbucket.sources import SOURCES, folder
 from hfbucket.sources.detect import resolve
 from hfbucket.stages.write.build import build
@@ -27,7 +27,7 @@ WHERE = ("photos", "tars/a.tar", "gz/b.tar.gz", "tables/c.parquet")
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setattr(ranges, "WAIT_S", 0.0)
+    monkeypatch.setattr(patience, "WAIT_S", 0.0)
     root = tmp_path / "files"
     draw_folder(root / "photos", COUNT)
     for number in range(0, COUNT, 3):

@@ -141,7 +141,7 @@ def test_a_copy_that_is_cut_off_is_none(
     tmp_path: Path, fetched: dict[str, npt.NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = draw(tmp_path / "photos" / "a.tar")
-    monkeypatch.setattr("hfbucket.io.ranges.WAIT_S", 0.0)
+    monkeypatch.setattr("hfbucket.io.patience.WAIT_S", 0.0)
     with monkeypatch.context() as patch:
         whole = CountedFileSystem.cat_file
         patch.setattr(CountedFileSystem, "cat_file", lambda store, path, start, end: whole(store, path, start, 5_000))
