@@ -26,7 +26,8 @@ from hfbucket.io.urls import absolute, filesystem, is_http, is_local, join, loca
 
 __all__ = [
     "FileInfo", "JoinedFile", "RandomFile", "Window", "absolute", "ahead", "download", "glob", "info", "is_local",
-    "join", "kind_of", "local_path", "open_seekable", "read_bytes", "split_glob", "split_name", "stream", "walk",
+    "join", "kind_of", "local_path", "look", "names_in", "open_seekable", "read_bytes", "split_glob", "split_name",
+    "stream", "walk",
 ]  # fmt: skip
 
 _VERSION_KEYS = (
@@ -59,24 +60,28 @@ class FileInfo:
 
 def kind_of(url: str) -> Literal["file", "folder", "nothing"]:
     """Return what stands at a url."""
+    found = look(url)
+    return "file" if isinstance(found, FileInfo) else found
+
+
+def look(url: str, path: bytes = b"") -> FileInfo | Literal["folder", "nothing"]:
+    """Return what stands at a url: of a file its facts, and that its place below its root is `path`."""
     if is_local(url):
-        path = local_path(url)
-        return "folder" if os.path.isdir(path) else "file" if os.path.exists(path) else "nothing"
-    fs, path = filesystem(url)
-    if is_http(url) and (kind := _kind_by_head(fs, path)) is not None:
-        return kind
-    return "folder" if fs.isdir(path) else "file" if fs.exists(path) else "nothing"
+        place = local_path(url)
+        return "folder" if os.path.isdir(place) else info(url, path) if os.path.exists(place) else "nothing"
+    fs, remote = filesystem(url)
+    if is_http(url):
+        return _look_on_the_web(fs, remote, path)
+    return "folder" if fs.isdir(remote) else _remote_info(path, fs.info(remote)) if fs.exists(remote) else "nothing"
 
 
-def _kind_by_head(fs: Any, url: str) -> Literal["file", "nothing"] | None:  # noqa: ANN401 (of fsspec)
-    """Return what a web server says that stands at a URL, None where it may be a list of links: then it is to be read.
-
-    fsspec reads whatever there is, a whole tar as well, to find out whether it holds links.
-    """
+def _look_on_the_web(fs: Any, url: str, path: bytes) -> FileInfo | Literal["folder", "nothing"]:  # noqa: ANN401
+    """Do as `look`. What may be a list of links is read; fsspec reads whatever there is, a whole tar as well."""
     try:
-        return None if fs.info(url).get("mimetype") in _OF_LINKS else "file"
+        facts = fs.info(url)
     except FileNotFoundError:
         return "nothing"
+    return "folder" if facts.get("mimetype") in _OF_LINKS and fs.isdir(url) else _remote_info(path, facts)
 
 
 def info(url: str, path: bytes = b"") -> FileInfo:
@@ -104,6 +109,13 @@ def walk(root: str, *, deep: bool = True, token: str | bool | None = None) -> li
     """
     found = list(_walk_local(root, deep) if is_local(root) else _walk_remote(root, deep, token))
     return sorted(found, key=lambda file: file.path)
+
+
+def names_in(folder: str) -> list[bytes]:
+    """Return the names of the files in a folder, sorted; hidden ones are skipped."""
+    if is_local(folder):
+        return [file.path for file in walk(folder, deep=False) if file.kind == "file"]
+    return sorted(below.encode("utf-8") for below in _listed(folder, False, None)[1])
 
 
 def glob(root: str, pattern: str) -> list[bytes]:
@@ -206,6 +218,13 @@ def _walk_local(root: str, deep: bool) -> Iterator[FileInfo]:
 
 
 def _walk_remote(root: str, deep: bool, token: str | bool | None) -> Iterator[FileInfo]:
+    fs, listed = _listed(root, deep, token)
+    for below, facts in zip(listed, _facts(fs, list(listed.values())), strict=True):
+        yield _remote_info(below.encode("utf-8"), facts)
+
+
+def _listed(root: str, deep: bool, token: str | bool | None) -> tuple[Any, dict[str, Mapping[str, Any]]]:
+    """Return the file system of a folder, and what its listing says of every file, by the path below it."""
     fs, path = filesystem(root, token=token)
 
     def find() -> dict[str, Mapping[str, Any]]:
@@ -218,9 +237,8 @@ def _walk_remote(root: str, deep: bool, token: str | bool | None) -> Iterator[Fi
             listed = patiently(find, doing=f"{root}: listing it", token=token, patience=PATIENT, on_event=ignore)
     else:
         listed = find()
-    named = {below: name for name in listed if (below := _below(path, name)) and not _hidden(below)}
-    for below, facts in zip(named, _facts(fs, [listed[name] for name in named.values()]), strict=True):
-        yield _remote_info(below.encode("utf-8"), facts)
+    named = ((_below(path, name), facts) for name, facts in listed.items())
+    return fs, {below: facts for below, facts in named if below and not _hidden(below)}
 
 
 def _facts(fs: Any, listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 (of fsspec)

@@ -44,7 +44,7 @@ def list_containers(
     ignored: Counter[str] = Counter()
     odd, records = 0, 0
     units = []
-    unused = [] if store.kind_of(spec.url) == "folder" else _others(root, {file.path for file in found})
+    unused = [] if files.is_folder else _others(root, {file.path for file in found})
     splits = split_archives(file.path for file in found if file.kind == "file") if split else {}
     units += [_split_unit(spec, number, root, whole, parts, found) for whole, parts in splits.items()]
     in_splits = {path for parts in splits.values() for path in parts}
@@ -114,8 +114,7 @@ def may_annotate(paths: Iterable[bytes]) -> list[bytes]:
 
 def _others(root: str, found: Collection[bytes]) -> list[bytes]:
     """Return the files of a folder that a file or a glob did not name, without what img2dataset writes."""
-    beside = (file.path for file in store.walk(root, deep=False) if file.kind == "file")
-    return [path for path in beside if path not in found and not _RECORD.fullmatch(path)]
+    return [path for path in store.names_in(root) if path not in found and not _RECORD.fullmatch(path)]
 
 
 def is_record(path: bytes, shards: Collection[bytes]) -> bool:
@@ -150,12 +149,12 @@ def listing_facts(
 
 def files_of(url: str) -> Files:
     """Return the files of a file, a folder or a glob."""
-    kind = store.kind_of(url)
-    if kind == "folder":
-        return Files(root=url, named=frozenset(), found=store.walk(url))
-    if kind == "file":
-        root, path = store.split_name(url)
-        return Files(root=root, named=frozenset({path}), found=[store.info(url, path)])
+    root, path = store.split_name(url)
+    there = store.look(url, path)
+    if there == "folder":
+        return Files(root=url, named=frozenset(), found=store.walk(url), is_folder=True)
+    if isinstance(there, store.FileInfo):
+        return Files(root=root, named=frozenset({path}), found=[there])
     root, pattern = store.split_glob(url)
     if pattern is None:
         return Files(root=url, named=frozenset(), found=[])
@@ -172,6 +171,9 @@ def files_of(url: str) -> Files:
 def _matched(root: str, path: bytes) -> list[store.FileInfo]:
     """Return the file that a pattern matched, or the files of the folder."""
     matched = store.join(root, path)
-    if store.kind_of(matched) != "folder":
+    there = store.look(matched, path)
+    if isinstance(there, store.FileInfo):
+        return [there]
+    if there == "nothing":  # any more, or a link to nothing
         return [store.info(matched, path)]
     return [replace(file, path=path + b"/" + file.path) for file in store.walk(matched)]

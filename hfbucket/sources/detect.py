@@ -42,16 +42,22 @@ def looked_up(argument: str, config: Config) -> tuple[SourceSpec, Files | None]:
     """
     given, path = _split(argument)
     url = store.absolute(path)
-    if store.kind_of(url) == "nothing" and store.split_glob(url)[1] is None:
-        hint = "; braces are not expanded, * and ? are" if "{" in path else ""
-        raise SourceError(f"{path}: no such file or folder{hint}")
     if config.source_type:
+        _check_there(path, url)
         kind, files = config.source_type, None
     else:
         files = files_of(url)
+        if not files.found:
+            _check_there(path, url)
         kind = _look(path, files)
     prefix = f"{given}/" if given else ""
     return SourceSpec(name=given or _own_name(url), url=url, prefix=prefix, kind=kind), files
+
+
+def _check_there(path: str, url: str) -> None:
+    if store.kind_of(url) == "nothing" and store.split_glob(url)[1] is None:
+        hint = "; braces are not expanded, * and ? are" if "{" in path else ""
+        raise SourceError(f"{path}: no such file or folder{hint}")
 
 
 def _split(argument: str) -> tuple[str, str]:

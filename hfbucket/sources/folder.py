@@ -36,7 +36,7 @@ def list_units(spec: SourceSpec, number: int, config: Config, files: Files | Non
     files = files or files_of(spec.url)
     root, found = files.root, files.found
     wanted = None
-    if store.kind_of(spec.url) != "folder":
+    if not files.is_folder:
         wanted = frozenset(file.path for file in found)
         found = _beside(root, wanted)
     listed = _Folder(root, found, wanted, config)

@@ -19,6 +19,8 @@ class Files:
     #: Those that were named themselves, by the path or by its glob.
     named: frozenset[bytes]
     found: Sequence[FileInfo]
+    #: A folder was given.
+    is_folder: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

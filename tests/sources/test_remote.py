@@ -15,7 +15,7 @@ from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
 from hfbucket.io import patience
 from hfbucket.sources import SOURCES, folder
-from hfbucket.sources.detect import resolve
+from hfbucket.sources.detect import looked_up, resolve
 from hfbucket.stages.write.build import build
 from tests.file_server import FileServer, serving_files
 from tests.stages.pictures import draw_folder, draw_parquet, draw_tar, tree
@@ -69,6 +69,21 @@ def test_builds_are_those_of_local_files(server: FileServer, tmp_path: Path, nam
     if "tar" in name:
         whole = [request for request in server.requests() if request.method == "GET" and request.sent_bytes > 1_000]
         assert [(request.path, request.range) for request in whole] == [(f"/{name}", None)]
+
+
+def test_listing_asks_for_every_size_once(server: FileServer) -> None:
+    folder = [("GET", "/tars"), ("GET", "/tars/"), ("HEAD", "/tars"), ("HEAD", "/tars/")]
+    for name in ("tars/a.tar", "tars", "tars/*.tar"):
+        server.forget()
+        spec, files = looked_up(f"{server.url}/{name}", CONFIG)
+        listing = SOURCES["tars"].list_units(spec, 0, CONFIG, files)
+        assert [unit.name for unit in listing.units] == ["a.tar"]
+        asked = Counter((request.method, request.path) for request in server.requests())
+        assert asked["HEAD", "/tars/a.tar"] == 1
+        for there in folder:
+            asked.pop(there, None)
+        assert {path for _, path in asked} <= {"/tars/a.tar", "/tars/*.tar"}
+        assert server.sent_bytes() < 1_000
 
 
 def test_every_file_of_a_folder_is_asked_for_once(server: FileServer) -> None:
