@@ -7,52 +7,30 @@ folder of single files. A file server and a Hub, both on the loopback, give them
 answer of theirs is late by so many milliseconds, and a connection of the file server gives at most --rate-mb megabytes
 a second (0: what it can). One sequential reader is a streaming GET of the same bytes and nothing else: by the standard
 library over http, by the Hub's client over hf; of single files one GET after another on one connection. Ways take
-turns in one process; medians count. Images of shards are read as eight shards would, each eighth image in turn.
+turns in one process; medians count. Images of shards are read as eight shards would, each eighth image in turn:
+from the source, and, of tars, after they were spooled, as a build does it whose index is at hand.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import statistics
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
-from hfbucket.config import Config
-from hfbucket.core.units import Unit
-from hfbucket.sources import SOURCES
-from hfbucket.sources.detect import resolve
-from hfbucket.stages.copies import fetched
-from hfbucket.stages.write.read import SourceReader
-from hfbucket.stages.write.work import Work
 from scripts.bench_scan import _peak_mib, make_tars
+from scripts.remote_ways import REPO, WAYS, Place
 from tests.file_server import serving_files
 from tests.hub.loopback import serving
-
-_CONFIG: Final = Config()
-_SHARDS: Final = 8
-_BLOCK_BYTES: Final = 1 << 17
-_REPO: Final = "me/photos"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where the photos are: here, and at a server."""
-
-    here: Path
-    url: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,110 +41,6 @@ class Spent:
     wall_s: float
     cpu_s: float
     peak_mib: float
-
-
-@cache  # the round that warms up makes the listing
-def _units(place: Place, kind: str, *, local: bool = False) -> tuple[Unit, ...]:
-    pattern = "tars/*.tar" if kind == "tars" else "files"
-    spec = resolve(f"{place.here if local else place.url}/{pattern}", _CONFIG)
-    return SOURCES[spec.kind].list_units(spec, 0, _CONFIG).units
-
-
-def list_all(place: Place) -> int:
-    """List both sources anew."""
-    _units.cache_clear()
-    return sum(unit.size_bytes for kind in ("tars", "files") for unit in _units(place, kind))
-
-
-def stream_tars(place: Place) -> int:
-    """GET every tar, by the client of its kind of URL."""
-    return sum(_get(unit.url) for unit in _units(place, "tars"))
-
-
-def _get(url: str) -> int:
-    size = 0
-    if url.startswith("hf://"):
-        from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, http_stream_backoff  # type: ignore[attr-defined]
-
-        path = url.split("/", 5)[5]
-        at = hf_hub_url(_REPO, path, repo_type="dataset")
-        with http_stream_backoff("GET", at, headers=build_hf_headers()) as response:
-            return sum(map(len, response.iter_bytes()))
-    with urllib.request.urlopen(url) as file:
-        while data := file.read(_BLOCK_BYTES):
-            size += len(data)
-    return size
-
-
-def get_files(place: Place) -> int:
-    """GET every single file, one after another."""
-    names = sorted(path.name for path in (place.here / "files").glob("*.jpg"))
-    if place.url.startswith("hf://"):
-        return sum(_get(f"{place.url}/files/{name}") for name in names)
-    connection = http.client.HTTPConnection(urlsplit(place.url).netloc)
-    size = 0
-    for name in names:
-        connection.request("GET", f"/files/{name}")
-        size += len(connection.getresponse().read())
-    connection.close()
-    return size
-
-
-def scan(place: Place, *, kind: str) -> int:
-    """Make the index of all units; returns the bytes of their images' containers."""
-    units = _units(place, kind)
-    for unit in units:
-        SOURCES[unit.kind].scan_unit(unit, _CONFIG)
-    return sum(unit.size_bytes for unit in units)
-
-
-def copy(place: Place) -> int:
-    """Copy all tars to the disk, as a build does before it scans them."""
-    size = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for number, unit in enumerate(_units(place, "tars")):
-            copied = Path(folder, str(number))
-            with fetched(unit, copied):
-                size += copied.stat().st_size
-            copied.unlink()
-    return size
-
-
-def read_images(place: Place, *, kind: str) -> int:
-    """Read all images in the order of shards."""
-    units = _units(place, kind)
-    rows = []
-    for number, unit in enumerate(_units(place, kind, local=True)):
-        table, _ = SOURCES[unit.kind].scan_unit(unit, _CONFIG)
-        found = table.select(["member", "path", "offset", "size_bytes", "mtime_ns"]).to_pylist()
-        rows += [{**row, "unit": number} for row in found]
-    places = tuple(
-        {name: getattr(unit, name) for name in ("kind", "name", "url", "size_bytes", "version")} for unit in units
-    )
-    size = 0
-    for shard in range(_SHARDS):
-        with SourceReader(places, Work(folder=Path("/nowhere"))) as reader:
-            size += sum(len(data) for _, data in reader.read_all(rows[shard::_SHARDS]))
-    return size
-
-
-Way = tuple[Callable[..., int], Mapping[str, str]]
-WAYS: Final[Mapping[str, Mapping[str, Way]]] = {
-    "tars": {
-        "one sequential reader": (stream_tars, {}),
-        "scan": (scan, {"kind": "tars"}),
-        "copy to disk": (copy, {}),
-        "images of shards": (read_images, {"kind": "tars"}),
-    },
-    "single files": {
-        "one sequential reader": (get_files, {}),
-        "listing of these and the tars": (list_all, {}),
-        "scan, headers only": (scan, {"kind": "files"}),
-        "images of shards": (read_images, {"kind": "files"}),
-    },
-}
-"""What is measured; the first of each job is what the others are held against."""
 
 
 def timed(job: str, way: str, place: Place) -> Spent:
@@ -198,7 +72,7 @@ def _serve_files(ends: Connection, folder: Path, late_s: float, rate: float) -> 
 
 def _serve_hub(ends: Connection, folder: Path, late_s: float, rate: float) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-hub-") as root, serving(Path(root)) as hub:
-        hub.commit_folder(_REPO, folder)
+        hub.commit_folder(REPO, folder)
         if late_s:
             hub.faults.add("*", "late", calls=range(1, 1 << 40), pause_s=late_s)
         ends.send(hub.endpoint)
@@ -227,7 +101,7 @@ def in_turns(here: Path, late_s: float, rate: float, repeats: int) -> Iterator[d
         with ExitStack() as stack:
             endpoint, line = stack.enter_context(_served(serve, here, late_s, rate))
             os.environ |= {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
-            place = Place(here=here, url=endpoint if protocol == "http" else f"hf://datasets/{_REPO}")
+            place = Place(here=here, url=endpoint if protocol == "http" else f"hf://datasets/{REPO}")
             reader = stack.enter_context(get_context("spawn").Pool(1))
             for number in range(-1, repeats):
                 for job, way in ((job, way) for job, ways in WAYS.items() for way in ways):

@@ -60,6 +60,11 @@ class RandomFile:
         """Return that of a local file that is open."""
         return self._descriptor if self._descriptor >= 0 else None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it lies on this machine."""
+        return self.descriptor is not None
+
     def block_at(self, offset: int) -> tuple[int, bytes]:
         """Return where bytes begin that are here, and these: those from `offset` on; none where it is not streamed."""
         return (offset, b"") if self._forward is None else self._forward.block_at(offset)

@@ -29,10 +29,10 @@ from hfbucket.stages.copied import copy_of
 def from_copy(folder: Place, unit: Unit) -> Unit:
     """Return the unit as it is read: from its copy where there is one."""
     copy = copy_of(folder, unit.url, unit.version)
-    return replace(unit, url=str(copy), parts=()) if _is_copied(unit, folder) and copy.exists() else unit
+    return replace(unit, url=str(copy), parts=()) if is_further(unit, folder) and copy.exists() else unit
 
 
-def _is_copied(unit: Unit, folder: Place) -> bool:
+def is_further(unit: Unit, folder: Place) -> bool:
     """Return whether copies are made of such units: of containers that are further away than a copy would be."""
     if unit.kind == "folder" or is_local(unit.url):
         return False
@@ -44,7 +44,7 @@ def plan_copies(units: Sequence[Unit], folder: Place, on_event: OnEvent) -> dict
 
     The other half is for what is made of them; a store has room for all.
     """
-    remote = [unit for unit in units if _is_copied(unit, folder)]
+    remote = [unit for unit in units if is_further(unit, folder)]
     if not remote:
         return {}
     if isinstance(folder, Path):

@@ -15,7 +15,8 @@ import pytest
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice
 from hfbucket.errors import BuildError, SourceError
-from hfbucket.stages.write import read
+from hfbucket.stages.report import plan
+from hfbucket.stages.write import read, spool
 from hfbucket.stages.write.build import build
 from tests.hub.client import run_python
 from tests.hub.loopback import LoopbackHub
@@ -45,6 +46,10 @@ def draw(path: Path) -> Path:
 
 def config(**changes: Any) -> Config:
     return Config(**{"base": (128, 64), "max_shard_samples": 3, "workers": 0, **changes})
+
+
+def refuse(*arguments: Any) -> Any:
+    raise OSError("no more")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -77,6 +82,7 @@ def test_a_build_that_goes_on_uses_the_copies(tmp_path: Path, fetched: dict[str,
 def test_neighbours_are_fetched_together_where_there_is_no_copy(
     tmp_path: Path, fetched: dict[str, npt.NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(spool, "_REQUEST_BYTES", -(1 << 20))
     source = draw(tmp_path / "photos" / "a.tar")
     build([f"counted://{source}"], tmp_path / "cold", config(max_shard_samples=100))
     monkeypatch.setattr(read, "_GAP_BYTES", 64 << 10)  # images of all sizes take turns here
@@ -91,6 +97,25 @@ def test_neighbours_are_fetched_together_where_there_is_no_copy(
     assert tree(tmp_path / "apart") == tree(tmp_path / "cold")
     assert CountedFileSystem.requests.count("a.tar") == 16  # that it is not gzipped is known by now
     assert fetched["a.tar"].max() == 1
+
+
+def test_a_tar_whose_index_is_at_hand_is_read_through_once(
+    tmp_path: Path, fetched: dict[str, npt.NDArray[np.int64]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"counted://{draw(tmp_path / 'photos' / 'a.tar')}"
+    plan(source, config())
+    register()
+    with monkeypatch.context() as patch:
+        patch.setattr(read.SourceReader, "read_all", refuse)
+        with pytest.raises(BuildError, match="no more"):
+            build(source, tmp_path / "there", config())
+    events: list[Event] = []
+    build(source, tmp_path / "there", config(), on_event=events.append)
+    assert set(fetched["a.tar"].tolist()) == {1}
+    assert CountedFileSystem.requests == ["a.tar"]
+    assert not [event for event in events if isinstance(event, Notice) and "are copied to" in event.text]
+    build([str(tmp_path / "photos" / "a.tar")], tmp_path / "here", config())
+    assert tree(tmp_path / "there") == tree(tmp_path / "here")
 
 
 def test_copies_take_half_of_the_free_disk_at_most(

@@ -108,10 +108,12 @@ class SourceReader:
         return bool(is_near and row["offset"] + row["size_bytes"] - run[0]["offset"] <= _RUN_BYTES)
 
     def _is_local(self, row: Row) -> bool:
-        """Return whether to read at once what others would wait for: what is spooled lies with the work folder."""
+        """Return whether to read at once what others would wait for: copies lie with the work folder."""
         number = row["unit"]
         if number not in self._local:
-            self._local[number] = isinstance(self._work.folder, Path) and is_local(self._units[number]["url"])
+            unit = self._units[number]
+            is_here = is_local(unit["url"]) or (unit["kind"] != "folder" and self._container(number).is_here)
+            self._local[number] = isinstance(self._work.folder, Path) and is_here
         return self._local[number]
 
     def _read_run(self, run: list[Row]) -> list[bytes]:

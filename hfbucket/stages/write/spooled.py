@@ -33,6 +33,11 @@ class Spooled:
             return b""
         return self._file.pread(int(self._places[1, at]), size)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it lies on this machine."""
+        return self._file.is_here
+
     def has(self, offsets: Int64s) -> bool:
         """Return whether all of these images were spooled."""
         return bool(np.isin(offsets, self._places[0]).all())
