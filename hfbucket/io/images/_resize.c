@@ -35,6 +35,7 @@
 #define FRACTION_BITS 22
 #define HALF (1 << (FRACTION_BITS - 1))
 #define GROUP 4 /* inputs that a wide path takes at once: windows are padded to a multiple */
+#define BLOCK 4 /* rows that the second pass makes as soon as the first has come to them: they are in the cache then */
 
 /* One axis: `count` outputs from the `span` inputs after `first`. Each is the weighted sum of `taps` of these, from
  * number `start[i]` on, with zeros as padding; where `taps` is 0, it is the input itself. */
@@ -582,20 +583,51 @@ static void pass_down(const Kernel *kernel, Rows in, size_t size, const Axis *ax
     (axis->digits ? kernel->vertical : vertical_plain)(in, size, axis, out);
 }
 
-/* Two passes where both sizes change, one where one does, as Pillow has it; 0 where memory runs out. */
+/* Some outputs of an axis, as an axis of their own. */
+static Axis part_of(const Axis *axis, int first, int count) {
+    Axis part = *axis;
+    size_t weights = (size_t)first * (size_t)axis->taps;
+    part.count = count < axis->count - first ? count : axis->count - first;
+    part.start += first;
+    part.weight += weights;
+    if (part.digits) part.digits += weights * 4;
+    return part;
+}
+
+/* Rows go across when the next outputs need them, four at once as the wide paths take them. */
+static void across_then_down(const Kernel *kernel, Rows in, const Axis *across, const Axis *down, uint8_t *between,
+                             uint8_t *out) {
+    size_t size = (size_t)across->count * PIXEL;
+    for (int i = 0, rows = 0; i < down->count; i += BLOCK) {
+        Axis part = part_of(down, i, BLOCK);
+        int end = (part.start[part.count - 1] + part.taps + 3) / 4 * 4;
+        end = end < down->span ? end : down->span;
+        Rows more = {in.first + (size_t)rows * in.stride, in.stride};
+        pass_across(kernel, more, end - rows, across, between + (size_t)rows * size);
+        rows = end;
+        pass_down(kernel, (Rows){between, size}, size, &part, out + (size_t)i * size);
+    }
+}
+
+static void down_then_across(const Kernel *kernel, Rows in, const Axis *across, const Axis *down, uint8_t *between,
+                             uint8_t *out) {
+    size_t size = (size_t)across->count * PIXEL, wide = (size_t)across->span * PIXEL;
+    for (int i = 0; i < down->count; i += BLOCK) {
+        Axis part = part_of(down, i, BLOCK);
+        pass_down(kernel, in, wide, &part, between);
+        pass_across(kernel, (Rows){between, wide}, part.count, across, out + (size_t)i * size);
+    }
+}
+
+/* Two passes where both sizes change, some outputs at a time, one where one does, as Pillow has it; 0 where memory runs
+ * out. */
 static int passes(Rows in, const Axis *across, const Axis *down, int down_first, const Kernel *kernel, uint8_t *out) {
     size_t size = (size_t)across->count * PIXEL, wide = (size_t)across->span * PIXEL;
-    uint8_t *between = NULL;
     if (across->taps && down->taps) {
-        between = malloc(down_first ? (size_t)down->count * wide : (size_t)down->span * size);
+        uint8_t *between = malloc(down_first ? BLOCK * wide : (size_t)down->span * size);
         if (!between) return 0;
-    }
-    if (between && down_first) {
-        pass_down(kernel, in, wide, down, between);
-        pass_across(kernel, (Rows){between, wide}, down->count, across, out);
-    } else if (between) {
-        pass_across(kernel, in, down->span, across, between);
-        pass_down(kernel, (Rows){between, size}, size, down, out);
+        (down_first ? down_then_across : across_then_down)(kernel, in, across, down, between, out);
+        free(between);
     } else if (across->taps) {
         pass_across(kernel, in, down->count, across, out);
     } else if (down->taps) {
@@ -603,7 +635,6 @@ static int passes(Rows in, const Axis *across, const Axis *down, int down_first,
     } else {
         for (int y = 0; y < down->count; y++, in.first += in.stride, out += size) memcpy(out, in.first, size);
     }
-    free(between);
     return 1;
 }
 
