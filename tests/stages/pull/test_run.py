@@ -126,6 +126,7 @@ def test_killed_anywhere_it_continues(remote: Path, tmp_path: Path, monkeypatch:
     whole, real, read_bytes = contents(remote), stream.stream, [0]
     total = sum(map(len, whole.values()))
     monkeypatch.setattr(stream, "_PIECE_BYTES", 4096)
+    monkeypatch.setattr(stream, "BLOCK_BYTES", 4096)
 
     def counted(left: int) -> Callable[..., Any]:
         def pieces(url: str, start: int = 0, **options: Any) -> Any:
