@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from hfbucket.io.patterns import matching
+
 TEMPORARY: Final = ".tmp"
 """How every name ends that is not yet a file of its own; leftovers of a kill may be deleted."""
 
@@ -108,6 +110,6 @@ def write_bytes(path: Path, data: bytes) -> None:
 def remove_temporaries(*folders: Path) -> None:
     """Delete what killed processes left half-written in these folders; not below them, where others may write."""
     for folder in folders:
-        for path in folder.glob(f".*{TEMPORARY}"):
+        for path in matching(folder, f".*{TEMPORARY}"):
             if TEMPORARY_NAME.fullmatch(path.name):
                 path.unlink(missing_ok=True)

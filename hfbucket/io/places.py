@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from hfbucket.io import atomic
+from hfbucket.io import atomic, patterns
 from hfbucket.io.ahead import ahead
 from hfbucket.io.random_file import RandomFile
 from hfbucket.io.remote import Remote
@@ -126,7 +126,7 @@ def free_bytes(place: Place) -> int | None:
 
 def matching(folder: Place, pattern: str) -> list[Place]:
     """Return what matches a pattern below a folder, sorted."""
-    return sorted(folder.glob(pattern), key=str)
+    return list(patterns.matching(folder, pattern) if isinstance(folder, Path) else folder.glob(pattern))
 
 
 def below(place: Place, folder: Place) -> str:

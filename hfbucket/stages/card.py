@@ -21,6 +21,7 @@ from hfbucket.io.cards import has_own_templates, render_card
 from hfbucket.io.clock import created
 from hfbucket.io.export_files import file_url
 from hfbucket.io.manifest_file import manifest_bytes, read_manifest
+from hfbucket.io.patterns import matching
 from hfbucket.io.store import is_local, local_path, read_bytes
 from hfbucket.load.location import Location, locate
 from hfbucket.stages.rounds import disk_told
@@ -77,7 +78,7 @@ def update_card(
 
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
-    for left_over in (path for name in (*files, MANIFEST) for path in folder.glob(f".{name}.*{TEMPORARY}")):
+    for left_over in (path for name in (*files, MANIFEST) for path in matching(folder, f".{name}.*{TEMPORARY}")):
         left_over.unlink(missing_ok=True)  # of a call that was killed
     with ExitStack() as stack:
         for name, data in reversed(list(files.items())):  # what is entered last is replaced first

@@ -11,6 +11,7 @@ from pathlib import Path
 from hfbucket.core.events import OnEvent, Progress
 from hfbucket.errors import PullError
 from hfbucket.io.fetch import Wanted, fetch, is_there
+from hfbucket.io.patterns import matching
 
 __all__ = ["Fetching"]
 
@@ -76,7 +77,7 @@ class Fetching:
     def _check_room(self, files: Sequence[Wanted], places: Mapping[str, Path]) -> None:
         """Refuse what the disk cannot hold before the first byte of it comes."""
         missing = sum(w.size_bytes for w in files if not _has_size(places[w.file], w.size_bytes))
-        missing -= sum(path.stat().st_size for path in self.aside.glob("*.part"))
+        missing -= sum(path.stat().st_size for path in matching(self.aside, "*.part"))
         free = shutil.disk_usage(self.folder).free
         if missing > free:
             raise PullError(

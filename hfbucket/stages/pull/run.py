@@ -24,6 +24,7 @@ from hfbucket.io.fetch import Wanted, is_there
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest, read_manifest_bytes
+from hfbucket.io.patterns import matching
 from hfbucket.io.store import is_local, local_path
 from hfbucket.load.location import Location, locate
 from hfbucket.stages.pull.files import Fetching
@@ -267,6 +268,6 @@ def _retire(folder: Path) -> None:
 
 def _tidy(folder: Path, named: set[str]) -> None:
     """Delete what an older copy had and this one has not."""
-    for path in [path for pattern in _OURS for path in folder.glob(pattern)]:
+    for path in [path for pattern in _OURS for path in matching(folder, pattern)]:
         if path.relative_to(folder).as_posix() not in named and not path.is_dir():
             path.unlink()

@@ -107,7 +107,7 @@ def _settings_there(export: Place, work: Work[Place]) -> Mapping[str, Any] | Non
         return None
     if not work.settings.exists():
         raise BuildError(f"{export} exists and is no export; choose another output, or an empty folder")
-    if not any(export.glob("buckets/*/*.tar")):  # begun, and nothing done yet that other settings would undo
+    if not matching(export, "buckets/*/*.tar"):  # begun, and nothing done yet that other settings would undo
         return None
     known: dict[str, Any] = json.loads(work.settings.read_bytes())
     return known
@@ -152,9 +152,9 @@ def written_folders(export: Place, work: Work[Place]) -> tuple[Place, ...]:
     """Return every folder that a build writes into, as far as they exist; elsewhere, those that have all of them."""
     ours: tuple[Place, ...] = (export, work.folder)
     if isinstance(export, Path):
-        ours += (*(export / name for name in _FOLDERS), *export.glob("buckets/*/"))
+        ours += (*(export / name for name in _FOLDERS), *matching(export, "buckets/*/"))
     if isinstance(work.folder, Path):
-        ours += (work.spool, *work.receipts.glob("*/"))
+        ours += (work.spool, *matching(work.receipts, "*/"))
     return ours
 
 
