@@ -1,12 +1,14 @@
 """Large shards in parts: several processes re-encode the images of one shard, and their tars are joined.
 
 What is in a tar depends on nothing before it, so the members of the parts, one after the other, are the shard, byte for
-byte. Where there are many shards none is split: a part is written twice, once alone and once into its shard.
+byte. Where there are many shards none is split: a part is written twice, once alone and once into its shard. Who writes
+the last part joins them, in a process that runs already; two that see each other's part come to the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -25,7 +27,7 @@ from hfbucket.io.ustar import END, ShardWriter
 from hfbucket.schemas import SAMPLES
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.write.done import receipts_of
-from hfbucket.stages.write.shard import Came, write_tar
+from hfbucket.stages.write.shard import Came, write_shard, write_tar
 from hfbucket.stages.write.task import ShardTask
 from hfbucket.stages.write.work import Work
 
@@ -65,11 +67,12 @@ def split(tasks: Sequence[ShardTask], total: int, workers: Workers) -> tuple[lis
 def _parts(task: ShardTask, largest: int) -> tuple[ShardTask, ...]:
     """Return the parts of a shard, equal but for one sample, none with more than `largest`."""
     count = -(-task.samples // largest)
-    edges = [task.samples * number // count for number in range(count + 1)]
-    return tuple(
-        replace(task, rows=(start, stop), samples=stop - start, planned_bytes=task.planned_bytes // count)
-        for start, stop in pairwise(edges)
-    )
+    rows = tuple(pairwise(task.samples * number // count for number in range(count + 1)))
+    return _tasks(replace(task, planned_bytes=task.planned_bytes // count), rows)
+
+
+def _tasks(task: ShardTask, parts: tuple[tuple[int, int], ...]) -> tuple[ShardTask, ...]:
+    return tuple(replace(task, rows=(start, stop), parts=parts, samples=stop - start) for start, stop in parts)
 
 
 def missing_parts(joinings: Sequence[Joining], work: Work[Place]) -> list[ShardTask]:
@@ -80,33 +83,57 @@ def missing_parts(joinings: Sequence[Joining], work: Work[Place]) -> list[ShardT
         for place in matching(work.parts, pattern):
             if place not in known:
                 place.unlink(missing_ok=True)
-    return [part for part, receipt in zip(parts, receipts_of(parts), strict=True) if receipt is None]
+    missing = [part for part, receipt in zip(parts, receipts_of(parts), strict=True) if receipt is None]
+    for part in missing:  # what another source left under its name must not be joined
+        receipt_file(part.receipts, part.name).unlink(missing_ok=True)
+    return missing
 
 
 def _places(part: ShardTask) -> tuple[Place, Place]:
     return receipt_file(part.receipts, part.name), part.folder / part.name
 
 
+def write_piece(task: ShardTask) -> Failure | None:
+    """Write a shard, or a part of one and with the last of its parts the shard; return None, or why it could not be."""
+    failure = write_shard(task)
+    if failure is not None or task.rows is None:
+        return failure
+    whole = replace(task, rows=None, parts=(), samples=task.parts[-1][1])
+    joining = Joining(task=whole, parts=_tasks(task, task.parts))
+    if not all(place.exists() for part in joining.parts for place in _places(part)[:1]):
+        return None
+    failure = join_parts(joining)
+    return failure and replace(failure, task=task)
+
+
 def join_parts(joining: Joining) -> Failure | None:
     """Write a shard and its receipt of its parts, and delete these; return None, or why it could not be."""
     try:
-        if receipts_of([joining.task]) == [None]:  # else another process joined it, and its parts may be gone
+        if not is_joined(joining):
             write_tar(joining.task, partial(_fill, joining.parts))
         for part in joining.parts:
             for place in _places(part):
                 place.unlink(missing_ok=True)
     except (OSError, MemoryError, BuildError) as error:
+        with suppress(OSError):
+            if isinstance(error, BuildError) and is_joined(joining):  # by another process, which deleted the parts
+                return None
         return failure_of(joining, error)
     return None
+
+
+def is_joined(joining: Joining) -> bool:
+    """Return whether the shard is there, with its receipt."""
+    return receipts_of([joining.task]) != [None]
 
 
 def _fill(parts: Sequence[ShardTask], shard: ShardWriter, came: Came) -> None:
     done = 0
     for part in parts:
         receipt = read_receipt(receipt_file(part.receipts, part.name))
-        if receipt is None:
+        if receipt is None or receipt.task_sha256 != part.task_sha256:
             raise BuildError(f"{part.name} vanished from {part.folder}")
-        came.samples.append(_moved(read_samples(part.receipts, part.name), shard.size_bytes))
+        came.samples.append(_moved(_samples(part), shard.size_bytes))
         came.rejected.extend(receipt.rejected)
         came.notes.update(receipt.notes)
         came.previews.extend(receipt.previews)
@@ -118,13 +145,24 @@ def _fill(parts: Sequence[ShardTask], shard: ShardWriter, came: Came) -> None:
         report(done)
 
 
+def _samples(part: ShardTask) -> pa.Table:
+    try:
+        return read_samples(part.receipts, part.name)
+    except FileNotFoundError:
+        raise BuildError(f"{part.name} vanished from {part.folder}") from None
+
+
 def _members(part: ShardTask, stop: int) -> Iterator[bytes]:
     """Yield the bytes of a part but for its end.
 
     Raises:
         BuildError: it is shorter.
     """
-    with open_random(part.folder / part.name) as file:
+    try:
+        file = open_random(part.folder / part.name)
+    except FileNotFoundError:
+        raise BuildError(f"{part.name} vanished from {part.folder}") from None
+    with file:
         for start in range(0, stop, _PIECE_BYTES):
             piece = file.pread(start, min(_PIECE_BYTES, stop - start))
             if len(piece) != min(_PIECE_BYTES, stop - start):

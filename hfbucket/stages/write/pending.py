@@ -21,8 +21,7 @@ from hfbucket.io.places import Place, free_bytes
 from hfbucket.io.receipts import Receipt
 from hfbucket.stages.care import Care, workers_for
 from hfbucket.stages.rounds import run_rounds
-from hfbucket.stages.write.parts import Joining, join_parts, missing_parts, split
-from hfbucket.stages.write.shard import write_shard
+from hfbucket.stages.write.parts import Joining, is_joined, join_parts, missing_parts, split, write_piece
 from hfbucket.stages.write.spool import needs_spool, spool_units
 from hfbucket.stages.write.task import ShardTask
 
@@ -86,8 +85,8 @@ def write_pending(
     done = total - sum(task.samples for task in to_write)
     if to_write:
         _write(to_write, done, workers, on_event)
-    if joinings:
-        _join(joinings, workers, on_event)
+    if left := [joining for joining in joinings if not is_joined(joining)]:
+        _join(left, workers, on_event)
 
 
 def _check_room(export: Place, tasks: Sequence[ShardTask], on_event: OnEvent) -> None:
@@ -104,7 +103,7 @@ def _write(tasks: Sequence[ShardTask], done: int, workers: Workers, on_event: On
     # The longest first: no core waits for it at the end.
     tasks = [replace(task, care=care) for task in sorted(tasks, key=lambda task: -task.planned_bytes)]
     run_rounds(
-        write_shard,
+        write_piece,
         tasks,
         [task.samples for task in tasks],
         name=lambda task: task.name,
@@ -117,6 +116,7 @@ def _write(tasks: Sequence[ShardTask], done: int, workers: Workers, on_event: On
 
 
 def _join(joinings: Sequence[Joining], workers: Workers, on_event: OnEvent) -> None:
+    """Join what no writer did: a build was killed before, or they did not see each other's parts in time."""
     run_rounds(
         join_parts,
         joinings,

@@ -46,6 +46,8 @@ class ShardTask:
     care: Care = Care.NONE
     #: Of a part of a shard, first of the shard's planned samples and the one after the last; None for all of it.
     rows: tuple[int, int] | None = None
+    #: Of a part, the rows of all parts of its shard.
+    parts: tuple[tuple[int, int], ...] = ()
 
     @property
     def name(self) -> str:

@@ -16,11 +16,12 @@ from hfbucket.core.events import Event, Progress
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.task import Failure
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.io.receipts import receipt_file
+from hfbucket.io.places import Place
+from hfbucket.io.receipts import Receipt, read_receipt, receipt_file
 from hfbucket.stages.write import parts
 from hfbucket.stages.write.build import build
 from hfbucket.stages.write.done import receipts_of
-from hfbucket.stages.write.parts import Joining, join_parts, missing_parts, split
+from hfbucket.stages.write.parts import Joining, is_joined, join_parts, missing_parts, split, write_piece
 from hfbucket.stages.write.shard import write_shard
 from hfbucket.stages.write.task import ShardTask
 from tests.stages.pictures import draw_folder, tree
@@ -44,10 +45,8 @@ def task(photos: Path, tmp_path: Path) -> ShardTask:
 
 
 def in_parts(task: ShardTask) -> Joining:
-    edges = [0, 1, task.samples // 2, task.samples]
-    return Joining(
-        task=task, parts=tuple(replace(task, rows=edge, samples=edge[1] - edge[0]) for edge in pairwise(edges))
-    )
+    rows = tuple(pairwise([0, 1, task.samples // 2, task.samples]))
+    return Joining(task=task, parts=tuple(replace(task, rows=(a, b), parts=rows, samples=b - a) for a, b in rows))
 
 
 def test_a_build_with_several_workers_gives_the_same(
@@ -59,8 +58,8 @@ def test_a_build_with_several_workers_gives_the_same(
     joined = build([str(photos)], tmp_path / "joined", Config(**SETTINGS, workers=2, title="T"), on_event=events.append)
     assert tree(tmp_path / "joined") == tree(tmp_path / "whole")
     assert joined.content_sha256 == whole.content_sha256
-    stages = [event.stage for event in events if isinstance(event, Progress)]
-    assert {"write", "join"} <= set(stages)
+    done = [event for event in events if isinstance(event, Progress) and event.stage == "write"]
+    assert (done[0].done, done[-1].done) == (0, done[-1].total)
     assert not (tmp_path / "joined.work" / "parts").exists()
     assert read_manifest(tmp_path / "joined").summary["decode_errors"] == 3
 
@@ -143,3 +142,42 @@ def test_a_part_that_was_cut_short_is_named(task: ShardTask) -> None:
     assert failure is not None
     assert failure.reason == f"{cut.name} in {cut.folder} is cut short"
     assert not (task.folder / task.name).exists()
+
+
+def test_the_last_part_joins_the_shard(task: ShardTask) -> None:
+    joining = in_parts(task)
+    for part in (joining.parts[2], joining.parts[0]):
+        assert write_piece(part) is None
+        assert not is_joined(joining)
+    assert write_piece(joining.parts[1]) is None
+    assert is_joined(joining)
+    assert not list(Path(str(task.job.work.parts)).glob("**/*.*"))
+
+
+def test_parts_of_another_source_are_not_joined(task: ShardTask) -> None:
+    joining = in_parts(task)
+    for part in joining.parts:
+        assert write_shard(replace(part, task_sha256="0" * 64)) is None
+    failure = join_parts(joining)
+    assert failure is not None
+    assert "vanished" in failure.reason
+    assert missing_parts([joining], task.job.work) == list(joining.parts)
+    assert write_piece(joining.parts[0]) is None  # and the others' receipts are gone
+    assert not is_joined(joining)
+
+
+def test_parts_that_another_process_joined_meanwhile_are_no_failure(
+    task: ShardTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joining = in_parts(task)
+    for part in joining.parts:
+        write_shard(part)
+
+    def joined_first(place: Place) -> Receipt | None:
+        monkeypatch.setattr(parts, "read_receipt", read_receipt)
+        assert join_parts(joining) is None
+        return read_receipt(place)
+
+    monkeypatch.setattr(parts, "read_receipt", joined_first)
+    assert join_parts(joining) is None
+    assert is_joined(joining)
