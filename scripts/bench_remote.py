@@ -6,9 +6,10 @@ PHOTOS is a folder of JPEG photos (without it those of scikit-image), copied int
 folder of single files. A file server and a Hub, both on the loopback, give them from processes of their own; every
 answer of theirs is late by so many milliseconds, and a connection of the file server gives at most --rate-mb megabytes
 a second (0: what it can). One sequential reader is a streaming GET of the same bytes and nothing else: by the standard
-library over http, by the Hub's client over hf; of single files one GET after another on one connection. Ways take
-turns in one process; medians count. Images of shards are read as eight shards would, each eighth image in turn:
-from the source, and, of tars, after they were spooled, as a build does it whose index is at hand.
+library over http, by the Hub's client over hf; of single files one GET after another on one connection. What ends on
+the disk is held against such a reader that writes and flushes. Ways take turns in one process; medians count. Images
+of shards are read as eight shards would, each eighth image in turn: from the source, and, of tars, after they were
+spooled, as a build does it whose index is at hand.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from typing import Any, Literal, cast
 from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
 from hfbucket.io.ahead import ahead
-from hfbucket.io.atomic import begin_flush, replacing
+from hfbucket.io.atomic import replacing
+from hfbucket.io.flushed_file import FlushedFile
 from hfbucket.io.patience import patiently
 from hfbucket.io.random_file import JoinedFile, RandomFile, Window, open_seekable
 from hfbucket.io.stream import stream
@@ -34,8 +35,6 @@ _VERSION_KEYS = (
     "etag", "ETag", "checksum", "sha256", "md5", "md5Hash", "crc32c", "lfs", "blob_id", "mtime", "LastModified",
     "last_modified", "updated", "created",
 )  # fmt: skip
-
-_FLUSH_BYTES = 8 << 20
 
 _OF_LINKS = ("text/html", "application/xhtml+xml")
 """What a folder is on the web."""
@@ -150,15 +149,10 @@ def download(url: str, path: Path, size_bytes: int, *, parts: Sequence[str] = ()
         OSError: it cannot be read, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = begun = 0
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with replacing(path) as temporary, FlushedFile(temporary) as file:  # the disk works while the network does
         for part in parts or (url,):
             for block in stream(part, size_bytes=None if parts else size_bytes):
                 file.write(block)
-                written += len(block)
-                if written - begun >= _FLUSH_BYTES:  # the disk works while the network does
-                    begin_flush(file.fileno(), begun, written - begun)
-                    begun = written
 
 
 def _below(root: str, name: str) -> str:

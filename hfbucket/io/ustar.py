@@ -21,9 +21,6 @@ MAX_NAME_BYTES: Final = 100
 MAX_MEMBER_BYTES: Final = 8**11 - 1
 """The largest size eleven octal digits can say."""
 
-_JOINED_BYTES: Final = 1 << 14
-"""Members up to here are written and hashed as one piece with header and padding: calls cost more than the copy."""
-
 _CHECKSUM: Final = slice(148, 156)
 _BLANKS: Final = b" " * 8
 _BEFORE_SIZE: Final = b"0000644\0" + b"0000000\0" * 2  # mode, uid, gid
@@ -77,8 +74,7 @@ class ShardWriter:
     def add(self, name: str, data: bytes) -> int:
         """Append one member and return the offset of its data in the shard, in bytes."""
         offset = self._file.size_bytes + BLOCK
-        parts = (header(name, len(data)), data, bytes(padding(len(data))))
-        self._file.write(*((b"".join(parts),) if len(data) < _JOINED_BYTES else parts))
+        self._file.write(header(name, len(data)), data, bytes(padding(len(data))))
         return offset
 
     def take(self, members: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A file written by a thread is the file that was asked for, and what waits for the thread has a bound."""
+"""A file hashed by a thread is the file that was asked for, and what waits for the thread has a bound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import errno
 import hashlib
 import os
 import random
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -39,51 +41,53 @@ def test_all_bytes_are_there_in_order_with_their_hash(tmp_path: Path, most_bytes
     assert (file.size_bytes, sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_a_system_that_takes_less_than_it_is_given_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write, writev = os.write, os.writev
-    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: max(1, len(data) // 2)]))
-    monkeypatch.setattr(os, "writev", lambda fd, parts: writev(fd, list(parts)[: max(1, len(parts) // 2)]))
-    parts = [b"a" * 5, b"b" * 700, b"c" * 3]
-    with HashedFile(tmp_path / "file") as file:
-        file.write(*parts)
-        file.finish()
-    assert (tmp_path / "file").read_bytes() == b"".join(parts)
-
-
-def test_an_error_of_the_thread_reaches_who_fills_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_reaches_who_fills_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "writev", full)
+    monkeypatch.setattr(os, "write", full)
+    with HashedFile(tmp_path / "file") as file, pytest.raises(OSError, match="No space left on device"):
+        file.write(bytes(1 << 20))
+
+
+def test_an_error_of_the_thread_reaches_who_fills_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
     with HashedFile(tmp_path / "file") as file:
-        for _ in range(2):
-            file.write(bytes(1 << 20))
-        with pytest.raises(OSError, match="No space left on device"):
+        file.write(bytes(1 << 20))
+        monkeypatch.setattr(os, "fsync", broken)
+        file.end()
+        with pytest.raises(OSError, match="Input/output error"):
             file.finish()
 
 
 def test_no_more_waits_than_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = 0
     most = 0
-    writev = os.writev
+    hashed = hashlib.sha256()
 
-    def counted(descriptor: int, parts: list[bytes]) -> int:
-        nonlocal waiting
-        waiting -= sum(map(len, parts))
-        return writev(descriptor, parts)
+    class Slow:
+        def update(self, data: bytes) -> None:
+            nonlocal waiting
+            time.sleep(0.001)
+            waiting -= len(data)
+            hashed.update(data)
 
-    monkeypatch.setattr(os, "writev", counted)
+        def hexdigest(self) -> str:
+            return hashed.hexdigest()
+
     piece = 300_000
+    monkeypatch.setattr(hashed_file, "hashlib", SimpleNamespace(sha256=Slow))
     with HashedFile(tmp_path / "file") as file:
         for _ in range(100):
             waiting += piece
             file.write(bytes(piece))
             most = max(most, waiting)
-        file.finish()
+        assert file.finish() == hashlib.sha256(bytes(100 * piece)).hexdigest()
     # What waits to be handed over, what was, and the turn that the thread is at.
-    assert most <= vars(hashed_file)["_WAITING_BYTES"] + 2 * (vars(hashed_file)["_TURN_BYTES"] + piece)
+    limits = vars(hashed_file)
+    assert piece < most <= limits["_WAITING_BYTES"] + 2 * (limits["_TURN_BYTES"] + piece)
 
 
 def test_leaving_early_closes_the_file(tmp_path: Path) -> None:

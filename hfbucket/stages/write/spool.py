@@ -24,9 +24,10 @@ from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import replacing
+from hfbucket.io.flushed_file import FlushedFile
 from hfbucket.io.index_files import Index
 from hfbucket.io.places import Place, free_bytes, made_here, present
-from hfbucket.io.ustar import ShardWriter
+from hfbucket.io.ustar import END, header, padding
 from hfbucket.sources import SOURCES
 from hfbucket.stages.care import workers_for
 from hfbucket.stages.copied import copy_of
@@ -107,16 +108,19 @@ def _copy(task: SpoolTask) -> None:
     copied = np.empty((2, len(offsets)), dtype=np.int64)
     sizes = task.rows["size_bytes"].to_pylist()
     done = 0
-    with made_here(tar) as here, ShardWriter(here) as writer:
+    with made_here(tar) as here, replacing(here) as temporary, FlushedFile(temporary) as file:
         for number, data in SOURCES[unit.kind].read_rows(unit, task.rows, task.config):
             if len(data) != sizes[number]:
                 raise SourceError(f"{task.unit.url} changed after it was planned; run the same command again")
-            copied[:, done] = offsets[number], writer.add(f"{number:08d}.img", data)
+            file.write(header(f"{number:08d}.img", len(data)))
+            copied[:, done] = offsets[number], file.size_bytes
+            file.write(data)
+            file.write(bytes(padding(len(data))))
             done += 1
             report(done)
         if done != len(offsets):
             raise SourceError(f"{task.unit.url} gave {done} of {len(offsets)} images; run the same command again")
-        writer.finish()
+        file.write(END)
     order = np.argsort(copied[0])
     with made_here(places) as here, replacing(here) as temporary, temporary.open("wb") as file:
         np.save(file, copied[:, order], allow_pickle=False)

@@ -1,0 +1,51 @@
+"""A new file that the disk is at work on while the rest of it is written."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from hfbucket.io.atomic import begin_flush
+
+_FLUSH_BYTES: Final = 16 << 20
+"""Written before the system is told to begin with the disk."""
+
+
+class FlushedFile:
+    """A file written from its first byte to its last, without a buffer. Leaving the block closes it.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._begun = 0
+        self.size_bytes = 0
+
+    def __enter__(self) -> FlushedFile:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Append bytes, all of them: one call of the system may take less than it is given."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file.fileno(), view) :]
+        self.size_bytes += len(data)
+        if self.size_bytes - self._begun >= _FLUSH_BYTES:
+            begin_flush(self._file.fileno(), self._begun, self.size_bytes - self._begun)
+            self._begun = self.size_bytes
+
+    def flush(self) -> None:
+        """See all of it on the disk."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; unlike leaving the block it tells what the system does not like about that."""
+        self._file.close()

@@ -1,0 +1,42 @@
+"""What is written is there, whole, whatever the system takes at once; the disk is told early."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hfbucket.io import flushed_file
+from hfbucket.io.flushed_file import FlushedFile
+
+
+def test_a_system_that_takes_less_than_it_is_given_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: max(1, len(data) // 2)]))
+    parts = [b"a" * 5, b"b" * 700, b"", b"c" * 3]
+    with FlushedFile(tmp_path / "file") as file:
+        for part in parts:
+            file.write(part)
+        assert file.size_bytes == 708
+    assert (tmp_path / "file").read_bytes() == b"".join(parts)
+
+
+def test_the_disk_is_told_of_every_byte_once_there_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(flushed_file, "begin_flush", lambda _, start, size: told.append((start, size)))
+    piece = 5 << 20
+    with FlushedFile(tmp_path / "file") as file:
+        for _ in range(9):
+            file.write(bytes(piece))
+        file.flush()
+    assert told == [(0, 4 * piece), (4 * piece, 4 * piece)]
+
+
+def test_leaving_closes_the_file(tmp_path: Path) -> None:
+    with FlushedFile(tmp_path / "file") as file:
+        file.write(b"all")
+    with pytest.raises(ValueError, match="closed file"):
+        file.flush()
