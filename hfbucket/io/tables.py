@@ -114,17 +114,25 @@ def read_rows(path: str | os.PathLike[str] | Remote, rows: pa.Array, columns: Se
         return pa.concat_tables(pieces or [file.schema_arrow.empty_table().select(list(columns))])
 
 
+def parquet_of(file: BinaryIO | Seekable, **how: Any) -> pq.ParquetFile:  # noqa: ANN401 (of ParquetFile)
+    """Return an open file of Python as Parquet, which only the calling thread reads; read it without `use_threads`.
+
+    What pyarrow's own threads read ahead of such a file they may let go of when the process is about to end, and abort
+    it (apache/arrow#45214).
+    """
+    return pq.ParquetFile(file, pre_buffer=False, **how)
+
+
 def read_group(file: BinaryIO, footer: pq.FileMetaData, group: int, columns: Sequence[str]) -> pa.Table:
     """Return one row group of an open Parquet file, only the named columns; neighbours in the file come in one read.
 
-    The reading is done here instead of by pyarrow's pre-buffering, whose threads may let go of a Python file's bytes
-    when the process is about to end, and abort it (apache/arrow#45214).
+    The reading is done here instead of by pyarrow's pre-buffering, for the reason that `parquet_of` has.
     """
     pieces: list[tuple[int, bytes]] = []
     for start, stop in _chunk_ranges(footer.row_group(group), columns):
         file.seek(start)
         pieces.append((start, file.read(stop - start)))
-    return pq.ParquetFile(_Pieces(pieces), metadata=footer).read_row_group(group, list(columns), use_threads=False)
+    return parquet_of(_Pieces(pieces), metadata=footer).read_row_group(group, list(columns), use_threads=False)
 
 
 def _chunk_ranges(row_group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
@@ -183,15 +191,14 @@ def batches_in_group(
 def read_where(file: BinaryIO, column: str, value: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the rows of an open Parquet file whose text `column` is `value`, only the named columns.
 
-    Row groups that by their statistics cannot hold the value are not read. Only this thread reads, for the reason that
-    `read_group` has.
+    Row groups that by their statistics cannot hold the value are not read.
 
     Raises:
         ArrowInvalid: a column is missing.
     """
     import pyarrow.compute as pc  # who writes is spared it
 
-    parquet = pq.ParquetFile(file)
+    parquet = parquet_of(file)
     names = parquet.schema_arrow.names if columns is None else list(columns)
     if missing := sorted({*names, column} - set(parquet.schema_arrow.names)):
         raise pa.ArrowInvalid(f"has no column {', '.join(missing)}")

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
+from hfbucket.io.tables import parquet_of
 from hfbucket.io.ustar import BLOCK
 
 
@@ -21,7 +21,7 @@ def sample_starts(tables: Iterable[BinaryIO]) -> dict[str, npt.NDArray[np.int64]
     parts: dict[str, list[npt.NDArray[np.int64]]] = {}
     for file in tables:
         with file:
-            table = pq.ParquetFile(file).read(columns=["shard", "jpg_offset"], use_threads=False).combine_chunks()
+            table = parquet_of(file).read(columns=["shard", "jpg_offset"], use_threads=False).combine_chunks()
         shards = table["shard"].dictionary_encode().combine_chunks()
         codes = shards.indices.to_numpy()
         starts = table["jpg_offset"].to_numpy() - BLOCK

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.core.keys import text_of
 from hfbucket.core.meta import meta_json, parse_json, raw_bytes
 from hfbucket.errors import SourceError
 from hfbucket.io import store
+from hfbucket.io.tables import parquet_of
 
 NAMES: Final = (b"metadata.jsonl", b"metadata.csv", b"metadata.parquet")
 FILE_NAME: Final = "file_name"
@@ -138,7 +138,7 @@ def _give_type(rows: list[dict[str, Any]], column: str) -> None:
 
 def _parquet_rows(url: str, where: str, texts: frozenset[str]) -> Iterator[dict[str, Any]]:
     try:
-        with store.open_seekable(url) as opened, pq.ParquetFile(opened) as file:
+        with store.open_seekable(url) as opened, parquet_of(opened) as file:
             for batch in file.iter_batches(use_threads=False):
                 yield from batch.to_pylist()
     except pa.ArrowException as error:

@@ -20,6 +20,7 @@ from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import HEAD_BYTES, sniff
+from hfbucket.io.tables import parquet_of
 from hfbucket.sources.containers import files_of, list_containers
 from hfbucket.sources.listing import Files, Listing
 from hfbucket.sources.rows import Look, Place, Rows, look_at, unreadable
@@ -140,7 +141,7 @@ def _opened(url: str) -> Iterator[pq.ParquetFile]:
     try:
         with (
             store.open_seekable(url) as opened,
-            pq.ParquetFile(opened, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
+            parquet_of(opened, buffer_size=_BUFFER_BYTES) as file,
         ):
             yield file
     except (pa.ArrowException, OSError) as error:

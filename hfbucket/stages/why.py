@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hfbucket.core.keys import digest_of, key_of
 from hfbucket.core.manifest.model import Manifest
@@ -20,7 +19,7 @@ from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io import store
 from hfbucket.io.export_files import list_files, open_file
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.io.tables import read_where
+from hfbucket.io.tables import parquet_of, read_where
 from hfbucket.load.location import locate
 
 __all__ = ["MEANINGS", "Answer", "LeftOut", "Placed", "left_out", "why"]
@@ -228,7 +227,7 @@ class _Tables:
 
     def _column(self, file: str) -> pa.ChunkedArray:
         with open_file(self._url, file) as opened:
-            return pq.ParquetFile(opened).read(columns=["image_id"], use_threads=False).column("image_id")
+            return parquet_of(opened).read(columns=["image_id"], use_threads=False).column("image_id")
 
     def _placed(self, column: str, value: str) -> Placed | None:
         names = list(Placed.__dataclass_fields__)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.io.tables import read_group, read_groups, read_table, read_where, write_table
+from hfbucket.io.tables import parquet_of, read_group, read_groups, read_table, read_where, write_table
 
 ROWS = pa.table({"shard": ["a", "a", "b", None, "ü", "ü"], "number": [1, 2, 3, 4, 5, 6]})
 
@@ -93,3 +96,44 @@ class Counted(io.FileIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads += 1
         return super().read(size) or b""
+
+
+class Watched(io.BytesIO):
+    """A file that knows which threads read it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.readers: set[int] = set()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.readers.add(threading.get_ident())
+        return super().read(size)
+
+
+READINGS: dict[str, Callable[[BinaryIO], Any]] = {
+    "group": lambda file: read_group(file, pq.read_metadata(file), 0, ["number", "shard"]),
+    "where": lambda file: read_where(file, "shard", "a"),
+    "whole": lambda file: parquet_of(file).read(use_threads=False),
+    "batches": lambda file: list(parquet_of(file).iter_batches(use_threads=False)),
+}
+
+
+@pytest.mark.parametrize("way", READINGS)
+def test_no_thread_of_a_library_holds_bytes_of_a_file_of_python(
+    path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """It would abort a process that ends meanwhile."""
+    pieces: list[Watched] = []
+
+    def watched(parts: list[tuple[int, bytes]]) -> Watched:
+        whole = bytearray(parts[-1][0] + len(parts[-1][1]))
+        for start, piece in parts:
+            whole[start : start + len(piece)] = piece
+        pieces.append(Watched(bytes(whole)))
+        return pieces[-1]
+
+    monkeypatch.setattr("hfbucket.io.tables._Pieces", watched)
+    file = Watched(path.read_bytes())
+    READINGS[way](file)
+    assert file.readers | {reader for piece in pieces for reader in piece.readers} == {threading.get_ident()}
+    assert len(pieces) == (way == "group")

@@ -19,6 +19,7 @@ from hfbucket.core.meta import raw_bytes
 from hfbucket.core.workspace.brought import BROUGHT, LONGEST_CAPTION_BYTES
 from hfbucket.errors import WorkspaceError
 from hfbucket.io import store
+from hfbucket.io.tables import parquet_of
 
 _BLOCK_BYTES: Final = 8 << 20
 _CSV_BLOCK_BYTES: Final = 12 << 20
@@ -194,7 +195,7 @@ def _csv(delimiter: str) -> Callable[[BinaryIO, Mapping[str, str]], Iterator[Row
 
 
 def _parquet(file: BinaryIO, columns: Mapping[str, str]) -> Iterator[Rows]:
-    with pq.ParquetFile(file) as parquet:
+    with parquet_of(file) as parquet:
         names = [name for name in columns if name in parquet.schema_arrow.names]
         for batch in parquet.iter_batches(_rows_at_once(parquet.metadata), columns=names, use_threads=False):
             yield Rows(table=_rows(pa.Table.from_batches([batch]), columns))

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.core.keys import text_of
 from hfbucket.core.meta import parse_json
 from hfbucket.errors import SourceError
 from hfbucket.io import store
+from hfbucket.io.tables import parquet_of
 from hfbucket.sources.annotations.fields import has_captions, names_images
 from hfbucket.sources.annotations.json_items import ARRAYS, first_items, json_items
 
@@ -88,7 +88,7 @@ def _json_of_annotations(text: str, columns: Sequence[str]) -> bool:
 
 def _table_of_annotations(url: str, columns: Sequence[str]) -> bool:
     try:
-        with store.open_seekable(url) as opened, pq.ParquetFile(opened) as file:
+        with store.open_seekable(url) as opened, parquet_of(opened) as file:
             schema = file.schema_arrow
     except (pa.ArrowException, OSError):
         return False
@@ -181,7 +181,7 @@ def _number(cell: str) -> float | None:
 
 def _parquet_records(url: str, where: str) -> Iterator[Record]:
     try:
-        with store.open_seekable(url) as opened, pq.ParquetFile(opened) as file:
+        with store.open_seekable(url) as opened, parquet_of(opened) as file:
             kept = [field.name for field in file.schema_arrow if not _has_bytes(field.type)]
             for batch in file.iter_batches(columns=kept, use_threads=False):
                 yield from (("", row) for row in batch.to_pylist())

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.core.checks.problems import Problem, problem
 from hfbucket.core.checks.tables import key_bytes
@@ -15,6 +14,7 @@ from hfbucket.core.keys import digest_of
 from hfbucket.core.manifest.model import Manifest, SampleTable, Shard
 from hfbucket.errors import ConfigError
 from hfbucket.io.export_files import ExportFile, open_file, read_range
+from hfbucket.io.tables import parquet_of
 from hfbucket.io.ustar import BLOCK, END, padding
 from hfbucket.stages.verify.shard import ShardTask, check_bytes
 
@@ -64,7 +64,7 @@ def _drawn(manifest: Manifest, number: int) -> Iterator[tuple[SampleTable, list[
 def _places(export: str, table: SampleTable, rows: list[int]) -> list[dict[str, str | int]]:
     """Return where the samples of some rows are, by a table of which only their row groups are read."""
     places: list[dict[str, str | int]] = []
-    with open_file(export, table.file) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+    with open_file(export, table.file) as opened, parquet_of(opened, page_checksum_verification=True) as parquet:
         start = 0
         for group in range(parquet.num_row_groups):
             stop = start + parquet.metadata.row_group(group).num_rows

@@ -29,6 +29,7 @@ from hfbucket.core.key_sets import keys_of
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.io.export_files import open_file
+from hfbucket.io.tables import parquet_of
 from hfbucket.schemas import LEDGER, SAMPLES
 
 _COLUMNS: Final = tuple(dict.fromkeys((*TOTALS_COLUMNS, *LAYOUT_COLUMNS, "key", "jpg_offset")))
@@ -165,7 +166,7 @@ def _groups(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -
         ValueError: its schema or its statistics are others.
         OSError, ArrowException: it is damaged.
     """
-    with open_file(export, file) as opened, pq.ParquetFile(opened, page_checksum_verification=True) as parquet:
+    with open_file(export, file) as opened, parquet_of(opened, page_checksum_verification=True) as parquet:
         if not parquet.schema_arrow.remove_metadata().equals(schema):
             raise ValueError(f"columns must be {', '.join(schema.names)} with their types")
         for number in range(parquet.num_row_groups):

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hfbucket.config import DEFAULT_VARIANTS, ORIGINAL, Config
 from hfbucket.core.duplicates.exact import find_repeats
@@ -30,6 +29,7 @@ from hfbucket.io import store
 from hfbucket.io.export_files import open_file
 from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.tables import parquet_of
 from hfbucket.io.workspace import images
 from hfbucket.io.workspace.database import writing
 from hfbucket.sources import SOURCES
@@ -186,7 +186,7 @@ def _sample_pieces(export: str, manifest: Manifest, variants: Sequence[str], own
         by_variant.setdefault(entry["variant"], []).append(entry["id"])
     owned = 1 if tuple(own) == DEFAULT_VARIANTS else len(own)
     for part in manifest.samples:
-        with open_file(export, part.file) as opened, pq.ParquetFile(opened) as table:
+        with open_file(export, part.file) as opened, parquet_of(opened) as table:
             for batch in table.iter_batches(_BATCH, columns=list(rules.SAMPLE_COLUMNS), use_threads=False):
                 rows = pa.Table.from_batches([batch])
                 texts = rules.texts_of_samples(rows["captions"], variants, own)
