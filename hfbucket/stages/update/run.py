@@ -236,9 +236,8 @@ def _write(opened: OpenExport, inputs: Inputs[Path], plan: Plan, on_event: OnEve
             on_event(Notice(level="warning", text=text))
         announce(plan, tasks, pending, on_event)
         write_pending(inputs.index, plan, tasks, pending, on_event)
-        remove_temporaries(
-            *matching(aside, "buckets/*/"), *matching(inputs.work.receipts, "*/")
-        )  # of workers that died
+        # Of workers that died.
+        remove_temporaries(*matching(aside, "buckets/*/"), *matching(inputs.work.receipts, "*/"))
     receipts = [receipt for receipt in receipts_of(tasks) if receipt is not None]
     check_written(receipts, tasks, inputs.index, plan, inputs.config)
     return receipts
