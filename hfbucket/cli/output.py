@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
-from hfbucket.core.events import Event, Notice, OnEvent
+from hfbucket.core.events import Event, Notice, OnEvent, Progress
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 """Adds `--json`; the command gets it as `as_json`."""
@@ -44,25 +46,29 @@ class _Screen:
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._stage = ""
-        self._disabled = not sys.stderr.isatty() or os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") == "1"
+        self._is_shown = sys.stderr.isatty() and os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") != "1"
 
     def take(self, event: Event) -> None:
         """Show one event."""
         if isinstance(event, Notice):
-            prefix = "Warning: " if event.level == "warning" else ""
-            tqdm.write(prefix + event.text, file=sys.stderr)
+            text = ("Warning: " if event.level == "warning" else "") + event.text
+            click.echo(text, err=True) if self._bar is None else self._bar.write(text, file=sys.stderr)
+        elif self._is_shown:
+            self._show(event)
+
+    def _show(self, event: Progress) -> None:
+        if self._bar is not None and self._stage == event.stage:
+            self._bar.total = event.total
+            self._bar.update(event.done - self._bar.n)
             return
-        if self._bar is None or self._stage != event.stage:
-            self.close()
-            self._stage = event.stage
-            self._bar = tqdm(
-                desc=event.stage, total=event.total, unit=f" {event.unit}", disable=self._disabled,
-                unit_scale=event.unit == "B", initial=event.done, smoothing=0.1, mininterval=0.2,
-                file=sys.stderr, dynamic_ncols=True,
-            )  # fmt: skip
-            return
-        self._bar.total = event.total
-        self._bar.update(event.done - self._bar.n)
+        from tqdm import tqdm  # who sees no bar is spared it
+
+        self.close()
+        self._stage = event.stage
+        self._bar = tqdm(
+            desc=event.stage, total=event.total, unit=f" {event.unit}", unit_scale=event.unit == "B",
+            initial=event.done, smoothing=0.1, mininterval=0.2, file=sys.stderr, dynamic_ncols=True,
+        )  # fmt: skip
 
     def close(self) -> None:
         """End the bar, leaving its last line."""

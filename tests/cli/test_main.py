@@ -86,6 +86,35 @@ def test_help_answers_at_once_and_imports_nothing_heavy() -> None:
     assert time.monotonic() - start < 10  # a fraction of a second on a machine with nothing else to do
 
 
+def test_a_build_begins_without_what_only_its_end_and_terminals_take() -> None:
+    """Workers wait for these imports, users for workers."""
+    code = (
+        "import sys; import hfbucket.cli.build\n"
+        "late = {'huggingface_hub', 'datasets', 'jinja2', 'yaml', 'tqdm'} & set(sys.modules)\n"
+        "sys.exit(f'imported {late}' if late else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_bar_on_a_terminal_has_the_notices_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    with output.events() as on_event:
+        on_event(Notice(level="info", text="before"))
+        on_event(Progress(stage="writing", done=0, total=4, unit="images"))
+        on_event(Notice(level="warning", text="meanwhile"))
+        on_event(Progress(stage="writing", done=4, total=4, unit="images"))
+        on_event(Progress(stage="folding", done=1, total=2, unit="images"))
+    said = screen.getvalue().replace("\r", "\n").splitlines()
+    lines = [line.strip() for line in said if line.strip()]
+    assert lines[0] == "before"
+    assert [line for line in lines if line.startswith("Warning")] == ["Warning: meanwhile"]
+    assert any(line.startswith("writing:") and "4/4" in line for line in lines)
+    assert lines[-1].startswith("folding:")
+
+
 def test_unknown_commands_and_flags_are_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "paln")
     assert (code, out) == (2, "")

@@ -13,7 +13,6 @@ from hfbucket.core.card.words import Words
 from hfbucket.core.events import OnEvent
 from hfbucket.core.settings import content_settings
 from hfbucket.errors import ConfigError
-from hfbucket.io.card_templates import read_templates
 from hfbucket.io.card_words import read_words
 from hfbucket.io.clock import created
 from hfbucket.io.index_files import Index
@@ -62,7 +61,7 @@ def read_inputs(
     """
     _check_config(export, config)
     config = with_shared_cache(config, work.folder)
-    words, templates = read_words(config), read_templates(config)
+    words, templates = read_words(config), _templates(config)
     check_filters(config)
     if isinstance(export, Path):
         settle_first(export, on_event=on_event)
@@ -80,6 +79,14 @@ def read_inputs(
         templates=templates,
         index=index,
     )
+
+
+def _templates(config: Config) -> dict[str, str]:
+    if not config.template:
+        return {}
+    from hfbucket.io.card_templates import read_templates  # cards come at the end, their imports while others write
+
+    return read_templates(config)
 
 
 def _check_config(export: Place, config: Config) -> None:
