@@ -109,3 +109,9 @@ class SampleError(HfBucketError):
 
     def __reduce__(self) -> tuple[type[SampleError], tuple[str, str]]:
         return (SampleError, (self.outcome, self.detail))
+
+
+def changed(place: str, member: str = "") -> SourceError:
+    """Return the error of a source that is not any more what was listed."""
+    what = f"{place}: {member}" if member else place
+    return SourceError(f"{what} changed after it was planned; run the same command again, and it is planned anew")

@@ -28,11 +28,11 @@ from urllib.parse import quote, unquote, urlsplit
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE_BYTES = 1 << 18
 
-Fault = Literal["status", "denied", "drop", "cut", "whole", "other"]
+Fault = Literal["status", "denied", "drop", "cut", "whole", "other", "shifted"]
 """What happens to an answer.
 
 status: an error, 503. denied: another, 403. drop: none comes. cut: its body breaks off in the middle. whole: the range
-is not heeded. other: one byte less than was asked for, told as all.
+is not heeded. other: one byte less than was asked for, told as all. shifted: a range one byte further on, and told so.
 """
 
 
@@ -61,13 +61,16 @@ class FileServer:
     log: list[Request] = field(default_factory=list)
     #: What happens to the next GETs of files, one after another; None for nothing.
     faults: list[Fault | None] = field(default_factory=list)
+    #: The same of HEADs.
+    head_faults: list[Fault | None] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     #: Requests that are being answered.
     at_work: set[int] = field(default_factory=set)
 
-    def fault(self) -> Fault | None:
+    def fault(self, *, with_body: bool) -> Fault | None:
+        faults = self.faults if with_body else self.head_faults
         with self.lock:
-            return self.faults.pop(0) if self.faults else None
+            return faults.pop(0) if faults else None
 
     def requests(self) -> list[Request]:
         """Return all requests so far; what is being answered is waited for, as clients know before it is in the log."""
@@ -137,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.small("\n".join(links).encode(), with_body)
         if not place.is_file():
             return self.small(b"no such file", with_body, status=404)
-        fault = files.fault() if with_body else None
+        fault = files.fault(with_body=with_body)
         if fault in ("status", "denied"):
             return self.small(b"a fault of the server", with_body, status=503 if fault == "status" else 403)
         if fault == "drop":
@@ -163,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             if asked:
                 start, stop = int(asked[1]), min(stop, int(asked[2] or stop) + 1)
                 stop -= fault == "other"
+                start, stop = start + (fault == "shifted"), stop + (fault == "shifted")
             if asked and start >= status.st_size:
                 return self.small(b"", with_body, status=416)
             self.send_response(206 if asked else 200)

@@ -6,20 +6,28 @@ bytes come by urllib3, unless fsspec was told more than headers: then its own cl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import urllib3
 from fsspec.implementations.http import HTTPFileSystem, get_client
 
-from hfbucket.errors import SourceError
+from hfbucket.errors import SourceError, changed
 from hfbucket.io.ahead import AT_ONCE
 
 _TIMEOUT: Final = urllib3.Timeout(connect=30.0, read=60.0)
 _RETRIES: Final = urllib3.Retry(total=None, connect=1, read=1, redirect=10, status=0, other=0)
 """At once: a connection that was kept may have been closed meanwhile."""
+
+_TOLD: Final = ("ETag", "Content-MD5", "Digest", "Last-Modified")
+"""Headers that change with a file's bytes, the best first."""
+
+_RANGE: Final = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<size>\d+)?")
+_NO_HEAD: Final = frozenset({403, 405, 501})
+"""How servers answer that give a file and do not like to be asked about it."""
 
 
 def is_plain(fs: Any) -> bool:  # noqa: ANN401 (of fsspec)
@@ -34,13 +42,22 @@ class Answer:
     Args:
         fs: for which `is_plain` holds.
         stop: the last byte that is asked for, and one; None for all.
+        version: what a listing said of the file, `NAME=VALUE` of headers among it, parted by `;`; None for any.
 
     Raises:
         OSError: it is not there, may not be read, or the connection is lost; now, or when it is read.
-        SourceError: the server does not give it from that byte on.
+        SourceError: the server does not give it from that byte on, or it is not that version any more.
     """
 
-    def __init__(self, fs: Any, url: str, start: int = 0, stop: int | None = None) -> None:  # noqa: ANN401 (of fsspec)
+    def __init__(
+        self,
+        fs: Any,  # noqa: ANN401 (of fsspec)
+        url: str,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        version: str | None = None,
+    ) -> None:
         self._url = url
         at, headers = _addressed(fs, url)
         if start or stop is not None:
@@ -48,9 +65,10 @@ class Answer:
         with _told(url):
             self._response = _pool().request("GET", at, headers=headers, preload_content=False)
         self._is_empty = self._response.status == 416  # there are not so many bytes
+        told = self._response.headers
         if not self._is_empty:
             self._check(start)
-        told = self._response.headers
+            self._check_version(told, version)
         length = told.get("Content-Length") if told.get("Accept-Ranges") == "bytes" else None
         self.ranges_to = None if length is None or self._is_empty else start + int(length)
         """Where the file ends, if the server says that, and that it gives parts of the file."""
@@ -68,28 +86,82 @@ class Answer:
 
     def _check(self, start: int) -> None:
         status = self._response.status
-        if status == 206 or (status == 200 and not start):
+        if status == 206:
+            given = _RANGE.match(self._response.headers.get("Content-Range", ""))
+            if given and int(given["start"]) != start:
+                self.close()
+                raise SourceError(
+                    f"{self._url}: asked for from byte {start:,} on, it came from byte {int(given['start']):,} on"
+                )
+            return
+        if status == 200 and not start:
             return
         self.close()
-        words = f"{self._url}: the server answers {status} {self._response.reason}"
         if status == 200:
             raise SourceError(f"{self._url}: its server gives no parts of files: download it first")
-        if status in (404, 410):
-            raise FileNotFoundError(f"{self._url}: no such file")
-        if status in (401, 403):
-            raise PermissionError(words)
-        if status == 429 or status >= 500:
-            raise ConnectionError(words)
-        raise SourceError(words)
+        _refuse(self._url, self._response)
+
+    def _check_version(self, told: Any, version: str | None) -> None:  # noqa: ANN401 (of urllib3)
+        listed = dict(each.split("=", 1) for each in (version or "").split(";") if "=" in each)
+        for name in _TOLD:
+            if name in listed and name in told:
+                if listed[name] != told[name]:
+                    self.close()
+                    raise changed(self._url)
+                return
 
 
-def read_range(fs: Any, url: str, start: int, stop: int) -> bytes:  # noqa: ANN401 (of fsspec)
+def facts(fs: Any, url: str) -> dict[str, Any]:  # noqa: ANN401 (of fsspec)
+    """Return what the server says of a file, as fsspec's `info` does: size, None where it does not say it, and so on.
+
+    Args:
+        fs: for which `is_plain` holds.
+
+    Raises:
+        OSError: there is no such file, it may not be read, or the server cannot be reached.
+        SourceError: the server refuses in other ways.
+    """
+    response = _asked_about(fs, url, "HEAD")
+    if response.status in _NO_HEAD or (response.status == 200 and "Content-Length" not in response.headers):
+        response = _asked_about(fs, url, "GET")  # some tell the size of what they send, and not before
+    if response.status != 200:
+        _refuse(url, response)
+    told = response.headers
+    length = told.get("Content-Length") if told.get("Content-Encoding", "identity") == "identity" else None
+    return {
+        "name": url, "type": "file", "size": None if length is None else int(length),
+        "mimetype": told.get("Content-Type", "").partition(";")[0],
+        **{name: told[name] for name in _TOLD if name in told},
+    }  # fmt: skip
+
+
+def _asked_about(fs: Any, url: str, method: str) -> Any:  # noqa: ANN401 (of fsspec, of urllib3)
+    """Return the server's response, whose body is not read."""
+    at, headers = _addressed(fs, url)
+    with _told(url):
+        response = _pool().request(method, at, headers=headers, preload_content=False)
+    response.drain_conn() if method == "HEAD" else response.close()
+    return response
+
+
+def _refuse(url: str, response: Any) -> NoReturn:  # noqa: ANN401 (of urllib3)
+    words = f"{url}: the server answers {response.status} {response.reason}"
+    if response.status in (404, 410):
+        raise FileNotFoundError(f"{url}: no such file")
+    if response.status in (401, 403):
+        raise PermissionError(words)
+    if response.status == 429 or response.status >= 500:
+        raise ConnectionError(words)
+    raise SourceError(words)
+
+
+def read_range(fs: Any, url: str, start: int, stop: int, *, version: str | None = None) -> bytes:  # noqa: ANN401
     """Return the bytes of a file from `start` to `stop`: fewer only where it ends before.
 
     Raises:
         OSError, SourceError: as Answer does.
     """
-    answer = Answer(fs, url, start, stop)
+    answer = Answer(fs, url, start, stop, version=version)
     try:
         pieces = []
         while start < stop and (data := answer.read(stop - start)):
@@ -120,4 +192,6 @@ def _told(url: str) -> Iterator[None]:
         yield
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
+        if isinstance(reason, urllib3.exceptions.ResponseError):  # of redirects without an end
+            raise SourceError(f"{url}: {reason}") from error
         raise ConnectionError(f"{url}: the connection is lost: {type(reason).__name__}: {reason}") from error

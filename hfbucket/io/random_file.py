@@ -33,10 +33,17 @@ class RandomFile:
         sequential: the reads go forward through the file, so a remote one comes as a stream.
         size_bytes: of a remote one, where known.
         head_bytes: of a remote one so many first bytes are fetched now.
+        version: of a remote one, as `RemoteFile` takes it.
     """
 
     def __init__(
-        self, url: str, *, sequential: bool = False, size_bytes: int | None = None, head_bytes: int = 0
+        self,
+        url: str,
+        *,
+        sequential: bool = False,
+        size_bytes: int | None = None,
+        head_bytes: int = 0,
+        version: str | None = None,
     ) -> None:
         self.url = url
         self._head = b""
@@ -46,7 +53,7 @@ class RandomFile:
             self._descriptor = os.open(local_path(url), os.O_RDONLY | getattr(os, "O_BINARY", 0))
             self.size_bytes = os.fstat(self._descriptor).st_size
         else:
-            self._far = RemoteFile(url, size_bytes=size_bytes)
+            self._far = RemoteFile(url, size_bytes=size_bytes, version=version)
             self.size_bytes = self._far.size_bytes
             if sequential:
                 self._forward = Forward(

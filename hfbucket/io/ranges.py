@@ -8,7 +8,7 @@ from typing import cast
 
 from hfbucket.errors import SourceError
 from hfbucket.io.patience import patiently
-from hfbucket.io.urls import filesystem, is_http
+from hfbucket.io.urls import asked, filesystem, is_http
 
 
 class RemoteFile:
@@ -16,14 +16,17 @@ class RemoteFile:
 
     Args:
         size_bytes: where known; else it is asked for.
+        version: what a listing said of it: of a file on the web, ranges of another one are refused.
 
     Raises:
         OSError: there is no such file, or the store cannot be reached.
         SourceError: its server does not tell how long it is.
     """
 
-    def __init__(self, url: str, *, size_bytes: int | None = None, token: str | bool | None = None) -> None:
-        self.url, self._token = url, token
+    def __init__(
+        self, url: str, *, size_bytes: int | None = None, token: str | bool | None = None, version: str | None = None
+    ) -> None:
+        self.url, self._token, self._version = url, token, version
         self._client_of: str | None = None
         self._fetch = self._fetcher()
         self.size_bytes = self._asked_size() if size_bytes is None else size_bytes
@@ -42,7 +45,7 @@ class RemoteFile:
 
     def _asked_size(self) -> int:
         fs, path = filesystem(self.url, token=self._token)
-        size = patiently(lambda: fs.info(path)["size"], client_of=self._client_of)
+        size = patiently(lambda: asked(fs, path)["size"], client_of=self._client_of)
         if size is None:
             raise SourceError(f"{self.url}: its server does not say how long it is: download it first")
         return int(size)
@@ -60,7 +63,7 @@ class RemoteFile:
 
             fs, path = filesystem(self.url)
             if http.is_plain(fs):
-                return partial(http.read_range, fs, path)
+                return partial(http.read_range, fs, path, version=self._version)
         self._client_of = self.url
         return self._by_client
 

@@ -23,7 +23,7 @@ from hfbucket.io.flushed_file import FlushedFile
 from hfbucket.io.patience import patiently
 from hfbucket.io.random_file import JoinedFile, RandomFile, Window, open_seekable
 from hfbucket.io.stream import stream
-from hfbucket.io.urls import absolute, filesystem, is_http, is_local, join, local_path, split_glob, split_name
+from hfbucket.io.urls import absolute, asked, filesystem, is_http, is_local, join, local_path, split_glob, split_name
 
 __all__ = [
     "FileInfo", "JoinedFile", "RandomFile", "Window", "absolute", "ahead", "download", "glob", "info", "is_local",
@@ -32,8 +32,8 @@ __all__ = [
 ]  # fmt: skip
 
 _VERSION_KEYS = (
-    "etag", "ETag", "checksum", "sha256", "md5", "md5Hash", "crc32c", "lfs", "blob_id", "mtime", "LastModified",
-    "last_modified", "updated", "created",
+    "etag", "ETag", "checksum", "sha256", "md5", "md5Hash", "crc32c", "Content-MD5", "Digest", "lfs", "blob_id",
+    "mtime", "LastModified", "Last-Modified", "last_modified", "updated", "created",
 )  # fmt: skip
 
 _OF_LINKS = ("text/html", "application/xhtml+xml")
@@ -77,7 +77,7 @@ def look(url: str, path: bytes = b"") -> FileInfo | Literal["folder", "nothing"]
 def _look_on_the_web(fs: Any, url: str, path: bytes) -> FileInfo | Literal["folder", "nothing"]:  # noqa: ANN401
     """Do as `look`. What may be a list of links is read; fsspec reads whatever there is, a whole tar as well."""
     try:
-        facts = fs.info(url)
+        facts = patiently(partial(asked, fs, url))
     except FileNotFoundError:
         return "nothing"
     return "folder" if facts.get("mimetype") in _OF_LINKS and fs.isdir(url) else _remote_info(path, facts)
@@ -87,7 +87,8 @@ def info(url: str, path: bytes = b"") -> FileInfo:
     """Return the facts of one file, whose place below its root is `path`.
 
     Raises:
-        OSError: there is no such file.
+        OSError: there is no such file, or the store cannot be reached.
+        SourceError: a web server refuses.
     """
     if is_local(url):
         place = local_path(url)
@@ -95,7 +96,7 @@ def info(url: str, path: bytes = b"") -> FileInfo:
             return _missing(path)
         return _local_info(path, os.stat(place))
     fs, remote = filesystem(url)
-    return _remote_info(path, fs.info(remote))
+    return _remote_info(path, patiently(partial(asked, fs, remote)))
 
 
 def walk(root: str, *, deep: bool = True, token: str | bool | None = None) -> list[FileInfo]:
@@ -238,7 +239,7 @@ def _listed(root: str, deep: bool, token: str | bool | None) -> tuple[Any, dict[
 def _facts(fs: Any, listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 (of fsspec)
     """Yield the facts of listed files; where the listing has no sizes, as in a list of links, of each file alone."""
 
-    def asked(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-        return facts if facts.get("size") is not None else patiently(lambda: fs.info(facts["name"]))
+    def of(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        return facts if facts.get("size") is not None else patiently(partial(asked, fs, facts["name"]))
 
-    return ahead((partial(asked, facts), None if facts.get("size") is not None else 0) for facts in listed)
+    return ahead((partial(of, facts), None if facts.get("size") is not None else 0) for facts in listed)

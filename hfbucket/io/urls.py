@@ -84,3 +84,18 @@ def filesystem(url: str, *, token: str | bool | None = None) -> tuple[Any, str]:
         remedy = f": pip install {missing}" if missing else ""
         raise SourceError(f"{url}: cannot be opened: {error}{remedy}") from error
     return fs, str(path)
+
+
+def asked(fs: Any, path: str) -> dict[str, Any]:  # noqa: ANN401 (of fsspec)
+    """Return what a store says of one file, as fsspec's `info` gives it; of the web with errors that tell.
+
+    Raises:
+        OSError: there is no such file, or the store cannot be reached.
+        SourceError: a web server refuses.
+    """
+    if is_http(path):
+        from hfbucket.io import http
+
+        if http.is_plain(fs):
+            return http.facts(fs, path)
+    return dict(fs.info(path))

@@ -93,10 +93,15 @@ def _split_unit(
         name=text_of(whole),
         prefix=spec.prefix,
         size_bytes=sum(file.size_bytes for file in files),
-        version=digest_of("\n".join(f"{text_of(file.path)} {file.version}" for file in files)).hex(),
+        version=split_version(files),
         mtime_ns=max(file.mtime_ns for file in files),
         parts=urls,
     )
+
+
+def split_version(files: Sequence[store.FileInfo]) -> str:
+    """Return the version of an archive that was split, by the paths and versions of its parts."""
+    return digest_of("\n".join(f"{text_of(file.path)} {file.version}" for file in files)).hex()
 
 
 def _refuse_two(units: Sequence[Unit]) -> None:

@@ -24,6 +24,7 @@ from hfbucket.io.store import download, is_local
 from hfbucket.sources import SOURCES
 from hfbucket.sources.rows import Look
 from hfbucket.stages.copied import copy_of
+from hfbucket.stages.unchanged import check_unchanged
 
 
 def from_copy(folder: Place, unit: Unit) -> Unit:
@@ -94,6 +95,7 @@ def fetched(unit: Unit, copy: Place | None) -> Iterator[Unit]:
     """
     if copy is None:
         yield unit
+        check_unchanged(unit)
     elif isinstance(copy, Path):
         _fetch(unit, copy)
         yield replace(unit, url=str(copy), parts=())
@@ -109,9 +111,14 @@ def fetched(unit: Unit, copy: Place | None) -> Iterator[Unit]:
 
 
 def _fetch(unit: Unit, path: Path) -> None:
-    if not path.exists():
-        download(unit.url, path, unit.size_bytes, parts=unit.parts)
-    got = path.stat().st_size
-    if got != unit.size_bytes:
-        path.unlink()
-        raise SourceError(f"{unit.url}: has {got} bytes, listed were {unit.size_bytes}; run the same command again")
+    if path.exists():
+        return
+    download(unit.url, path, unit.size_bytes, parts=unit.parts)
+    try:
+        got = path.stat().st_size
+        if got != unit.size_bytes:
+            raise SourceError(f"{unit.url}: has {got} bytes, listed were {unit.size_bytes}; run the same command again")
+        check_unchanged(unit)
+    except BaseException:
+        path.unlink(missing_ok=True)  # it has its name, and is not what that says
+        raise

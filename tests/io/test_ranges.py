@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -116,6 +117,48 @@ def test_refusals(server: FileServer, known: bool) -> None:
     server.faults[:] = ["denied"]
     with pytest.raises(PermissionError, match=r"a\.tar: the server answers 403"):
         list(store.stream(file.url))
+
+
+@pytest.mark.parametrize("fault", ["status", "drop"])
+def test_looking_waits_out_what_passes(server: FileServer, fault: Fault) -> None:
+    server.head_faults[:] = [fault] * 4
+    assert store.kind_of(f"{server.url}/a.tar") == "file"
+    server.head_faults[:] = [fault] * 4
+    assert store.info(f"{server.url}/a.tar").size_bytes == len(DATA)
+    server.head_faults[:] = [fault] * 4
+    assert [file.size_bytes for file in store.walk(server.url)] == [len(DATA), 7]
+    assert not server.head_faults
+    server.head_faults[:] = [fault] * (12 if fault == "drop" else 6)
+    with pytest.raises(ConnectionError, match=r"a\.tar: the (connection is lost|server answers 503)"):
+        store.kind_of(f"{server.url}/a.tar")
+
+
+def test_looking_tells_why_it_cannot(server: FileServer) -> None:
+    server.head_faults[:], server.faults[:] = ["denied"], ["denied"]
+    with pytest.raises(PermissionError, match=r"a\.tar: the server answers 403"):
+        store.kind_of(f"{server.url}/a.tar")
+    server.head_faults[:] = ["denied"]  # who may not ask may read
+    assert store.info(f"{server.url}/a.tar").size_bytes == len(DATA)
+    with pytest.raises(
+        ConnectionError, match=r"http://127\.0\.0\.1:9/x\.tar: the connection is lost: NewConnectionError"
+    ):
+        store.kind_of("http://127.0.0.1:9/x.tar")
+
+
+def test_another_range_than_was_asked_for_is_refused(server: FileServer) -> None:
+    server.faults[:] = ["shifted"]
+    with pytest.raises(SourceError, match=r"a\.tar: asked for from byte 1,000 on, it came from byte 1,001 on"):
+        RemoteFile(f"{server.url}/a.tar", size_bytes=len(DATA)).read(1_000, 2_000)
+
+
+def test_ranges_of_another_version_are_refused(server: FileServer) -> None:
+    url = f"{server.url}/a.tar"
+    file = RemoteFile(url, size_bytes=len(DATA), version=store.info(url).version)
+    assert file.read(5, 10) == DATA[5:10]
+    os.utime(server.folder / "a.tar", ns=(0, 0))
+    with pytest.raises(SourceError, match=f"^{url} changed after it was planned; run the same command again"):
+        file.read(5, 10)
+    assert RemoteFile(url, version="10240000;mtime=1").read(5, 10) == DATA[5:10]  # nothing that could be compared
 
 
 def test_headers_of_the_file_system_go_along(server: FileServer) -> None:

@@ -12,7 +12,7 @@ from itertools import groupby, tee
 from pathlib import Path
 from typing import Any, Final
 
-from hfbucket.errors import SourceError
+from hfbucket.errors import changed
 from hfbucket.io.local_file import read_unchanged
 from hfbucket.io.places import Place, open_random, present
 from hfbucket.io.store import RandomFile, ahead, info, is_local, join, local_path, read_bytes
@@ -160,8 +160,8 @@ class SourceReader:
         if self._is_copied(copy.name):
             return open_random(copy)
         if is_local(unit["url"]) and info(unit["url"]).version != unit["version"]:
-            raise changed(unit["url"], "")
-        return RandomFile(unit["url"], size_bytes=unit["size_bytes"])
+            raise changed(unit["url"])
+        return RandomFile(unit["url"], size_bytes=unit["size_bytes"], version=unit["version"])
 
 
 def _read_file(unit: UnitPlace, row: Row) -> bytes:
@@ -170,16 +170,10 @@ def _read_file(unit: UnitPlace, row: Row) -> bytes:
     path = join(_root(unit["url"]), row["path"])
     data = read_unchanged(path, row["size_bytes"], row["mtime_ns"])
     if data is None:
-        raise changed(path, "")
+        raise changed(path)
     return data
 
 
 @lru_cache(maxsize=64)
 def _root(url: str) -> str:
     return local_path(url)
-
-
-def changed(url: str, member: str) -> SourceError:
-    """Return the error of a source that is not what was scanned."""
-    place = f"{url}: {member}" if member else url
-    return SourceError(f"{place} changed after it was planned; run the same command again, and it is planned anew")

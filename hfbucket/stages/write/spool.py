@@ -33,6 +33,7 @@ from hfbucket.stages.care import workers_for
 from hfbucket.stages.copied import copy_of
 from hfbucket.stages.copies import from_copy, is_further
 from hfbucket.stages.rounds import failure_of, run_rounds
+from hfbucket.stages.unchanged import check_unchanged
 from hfbucket.stages.write.spooled import Int64s, open_spooled, spool_files
 from hfbucket.stages.write.work import Work
 
@@ -121,6 +122,7 @@ def _copy(task: SpoolTask) -> None:
         if done != len(offsets):
             raise SourceError(f"{task.unit.url} gave {done} of {len(offsets)} images; run the same command again")
         file.write(END)
+        check_unchanged(unit)
     order = np.argsort(copied[0])
     with made_here(places) as here, replacing(here) as temporary, temporary.open("wb") as file:
         np.save(file, copied[:, order], allow_pickle=False)
