@@ -26,8 +26,6 @@ _TOLD: Final = ("ETag", "Content-MD5", "Digest", "Last-Modified")
 """Headers that change with a file's bytes, the best first."""
 
 _RANGE: Final = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<size>\d+)?")
-_NO_HEAD: Final = frozenset({403, 405, 501})
-"""How servers answer that give a file and do not like to be asked about it."""
 
 
 def is_plain(fs: Any) -> bool:  # noqa: ANN401 (of fsspec)
@@ -42,7 +40,7 @@ class Answer:
     Args:
         fs: for which `is_plain` holds.
         stop: the last byte that is asked for, and one; None for all.
-        version: what a listing said of the file, `NAME=VALUE` of headers among it, parted by `;`; None for any.
+        version: what a listing said of the file: its size, then `;NAME=VALUE` of headers; None for any.
 
     Raises:
         OSError: it is not there, may not be read, or the connection is lost; now, or when it is read.
@@ -102,10 +100,9 @@ class Answer:
         _refuse(self._url, self._response)
 
     def _check_version(self, told: Any, version: str | None) -> None:  # noqa: ANN401 (of urllib3)
-        listed = dict(each.split("=", 1) for each in (version or "").split(";") if "=" in each)
         for name in _TOLD:
-            if name in listed and name in told:
-                if listed[name] != told[name]:
+            if name in told and f";{name}=" in (version or ""):
+                if f";{name}={told[name]}" not in (version or ""):
                     self.close()
                     raise changed(self._url)
                 return
@@ -122,8 +119,8 @@ def facts(fs: Any, url: str) -> dict[str, Any]:  # noqa: ANN401 (of fsspec)
         SourceError: the server refuses in other ways.
     """
     response = _asked_about(fs, url, "HEAD")
-    if response.status in _NO_HEAD or (response.status == 200 and "Content-Length" not in response.headers):
-        response = _asked_about(fs, url, "GET")  # some tell the size of what they send, and not before
+    if not _passes(response.status) and (response.status != 200 or "Content-Length" not in response.headers):
+        response = _asked_about(fs, url, "GET")  # some give what they do not like to be asked about
     if response.status != 200:
         _refuse(url, response)
     told = response.headers
@@ -150,9 +147,14 @@ def _refuse(url: str, response: Any) -> NoReturn:  # noqa: ANN401 (of urllib3)
         raise FileNotFoundError(f"{url}: no such file")
     if response.status in (401, 403):
         raise PermissionError(words)
-    if response.status == 429 or response.status >= 500:
+    if _passes(response.status):
         raise ConnectionError(words)
     raise SourceError(words)
+
+
+def _passes(status: int) -> bool:
+    """Return whether another try may help."""
+    return status == 429 or (status >= 500 and status != 501)
 
 
 def read_range(fs: Any, url: str, start: int, stop: int, *, version: str | None = None) -> bytes:  # noqa: ANN401
