@@ -21,8 +21,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def show(data: object, *, as_json: bool, text: Callable[[], str]) -> None:
-    """Print a result to stdout: `data` (plain dicts, lists, numbers, text) as JSON, or what `text` returns."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) if as_json else text())
+    """Print a result to stdout: `data` (plain dicts, lists, numbers, text) as JSON, or what `text` returns.
+
+    Of a path that is no UTF-8 those bytes come as escapes, as on stderr: `\\udcff`, which JSON takes for the same.
+    """
+    shown = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) if as_json else text()
+    click.echo(shown.encode("utf-8", "backslashreplace").decode())
 
 
 def printable(text: str) -> str:

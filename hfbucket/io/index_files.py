@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.core.hashing import table_sha256
 from hfbucket.core.plan.captions import Choice
@@ -57,7 +56,8 @@ def read_unit(file: str, unit: Unit) -> IndexedUnit | None:
     if not os.path.exists(file):
         return None
     try:
-        footer = pq.read_metadata(file)
+        with tables.parquet_at(file) as parquet:
+            footer = parquet.metadata
         words = footer.metadata or {}
         facts = _facts(json.loads(words[_FACTS]))
         sha256 = words[_SHA256].decode()

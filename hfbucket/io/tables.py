@@ -114,6 +114,13 @@ def read_rows(path: str | os.PathLike[str] | Remote, rows: pa.Array, columns: Se
         return pa.concat_tables(pieces or [file.schema_arrow.empty_table().select(list(columns))])
 
 
+@contextmanager
+def parquet_at(path: str | os.PathLike[str], **how: Any) -> Iterator[pq.ParquetFile]:  # noqa: ANN401 (of ParquetFile)
+    """Yield a file of this machine as Parquet; as text pyarrow takes no name that is no UTF-8."""
+    with pa.OSFile(os.fsencode(path)) as source, pq.ParquetFile(source, **how) as file:
+        yield file
+
+
 def parquet_of(file: BinaryIO | Seekable, **how: Any) -> pq.ParquetFile:  # noqa: ANN401 (of ParquetFile)
     """Return an open file of Python as Parquet, which only the calling thread reads; read it without `use_threads`.
 
@@ -176,7 +183,7 @@ def batches_in_group(
         ArrowInvalid: it is no Parquet file.
     """
     if isinstance(place, Path):
-        with pq.ParquetFile(place) as parquet:
+        with parquet_at(place) as parquet:
             # One thread: so few rows are not worth a second one.
             yield from parquet.iter_batches(
                 batch_size=rows_at_once, row_groups=[group], columns=columns, use_threads=False
@@ -225,9 +232,12 @@ def _opened(path: str | os.PathLike[str] | Remote) -> Iterator[pq.ParquetFile]:
     Raises:
         BuildError: it is damaged.
     """
-    source = pa.BufferReader(path.read_bytes()) if isinstance(path, Remote) else path
     try:
-        with pq.ParquetFile(source, page_checksum_verification=True) as file:
+        with (
+            parquet_of(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+            if isinstance(path, Remote)
+            else parquet_at(path, page_checksum_verification=True)
+        ) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk says so itself

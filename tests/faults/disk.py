@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "disk full": ("write", "copy", "mkdir"),
@@ -107,7 +107,7 @@ class Disk:
         self._watch(os, "copy_file_range", "copy", which=1, size=2)
         self._open = io.open
         builtins.open = io.open = self._opened
-        self._watch_parquet()
+        self._watch_arrow()
         if self._fault is not None and self._fault.step.does == SIZE:
             self.met = True
             _limit_sizes(self._fault.step.number)
@@ -202,16 +202,10 @@ class Disk:
 
         setattr(module, name, called)
 
-    def _watch_parquet(self) -> None:
+    def _watch_arrow(self) -> None:
         """Let pyarrow read through Python what it would open by name."""
-        of_pyarrow = pq.ParquetFile.__init__
-
-        def made(parquet: Any, source: Any, *args: Any, **kwargs: Any) -> None:
-            if isinstance(source, (str, os.PathLike)) and self._path(source) is not None:
-                source = builtins.open(source, "rb")  # noqa: SIM115 - pyarrow keeps it
-            of_pyarrow(parquet, source, *args, **kwargs)
-
-        pq.ParquetFile.__init__ = made
+        of_pyarrow = pa.OSFile
+        pa.OSFile = lambda file: (of_pyarrow if self._path(file) is None else io.open)(file, "rb")
 
     def _opened(self, file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
         if self._path(file) is None:

@@ -103,7 +103,11 @@ def _write_json(path: str | os.PathLike[str], file: str, values: Mapping[str, st
 
 def _write_csv(path: str | os.PathLike[str], file: str, values: Mapping[str, str]) -> int:
     count = 0
-    with _new_file(file) as temporary, pyarrow.csv.CSVWriter(str(temporary), CAPTIONS) as writer:
+    with (
+        _new_file(file) as temporary,
+        temporary.open("wb") as output,
+        pyarrow.csv.CSVWriter(output, CAPTIONS) as writer,
+    ):
         for table in _tables(path, values):
             writer.write_table(table)
             count += table.num_rows

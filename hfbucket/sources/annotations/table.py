@@ -7,6 +7,7 @@ about as much as the files themselves have. `MOST_RECORDS` is the limit.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,11 +94,15 @@ def read_annotations(urls: Sequence[str], fields: Fields, cache: Path) -> Annota
         made = _made(urls, fields)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file) as temporary, pa.ipc.new_file(str(temporary), made.schema) as writer:
+            with (
+                replacing(file) as temporary,
+                temporary.open("wb") as opened,
+                pa.ipc.new_file(opened, made.schema) as writer,
+            ):
                 writer.write_table(made, max_chunksize=_BATCH_ROWS)
         except OSError as error:
             raise BuildError(f"the index cache cannot be written: {error}; HFBUCKET_CACHE names another") from error
-    table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+    table = pa.ipc.open_file(pa.memory_map(os.fsencode(file))).read_all()
     facts = json.loads(table.schema.metadata[_FACTS])
     return Annotations(
         names=names,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hfbucket.core.events import OnEvent
 from hfbucket.core.manifest.model import Shard
@@ -20,6 +19,7 @@ from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import flush_files
 from hfbucket.io.receipts import Receipt, read_receipt, receipt_file, write_receipt
 from hfbucket.io.shard_edit import ShardEdit
+from hfbucket.io.tables import parquet_at
 from hfbucket.io.ustar import BLOCK, padding
 from hfbucket.schemas import SAMPLES
 from hfbucket.stages.change.apply import OpenExport
@@ -149,7 +149,7 @@ def _read(task: _Task) -> Iterator[Iterable[tuple[dict[str, Any], bytes]]]:
     """
     done = 0
     columns = [name for name in REWRITTEN.names if name != "captions"]
-    with pq.ParquetFile(task.rows) as file:
+    with parquet_at(task.rows) as file:  # type: ignore[arg-type]  # a shard with row groups has their table
         groups = task.change.row_groups
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=groups, columns=columns, use_threads=False):
             samples = pa.Table.from_batches([batch])

@@ -20,7 +20,7 @@ from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.samples_card import render_samples_card
 from hfbucket.io.store import is_local, local_path
 
-__all__ = ["files_of", "local_export", "refuse_inside", "samples_files"]
+__all__ = ["check_folder", "files_of", "local_export", "samples_files"]
 
 _LOOSE = ("croissant.json", CARD, MANIFEST)
 
@@ -75,14 +75,17 @@ def samples_files(folder: Path, manifest: Manifest, repo_id: str) -> tuple[PushF
     return (*tables, own)
 
 
-def refuse_inside(folder: Path, target: TargetName) -> None:
-    """Check that a target folder does not lie in the export, nor the export in it.
+def check_folder(folder: Path, target: TargetName) -> None:
+    """Check that a target folder does not lie in the export, nor the export in it, and that stock `datasets` opens it.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: it does, or its name is no UTF-8.
     """
     if target.kind != "folder" or not is_local(target.name):
         return
-    here, there = folder.resolve(), Path(local_path(target.name)).resolve()
+    named = Path(local_path(target.name))
+    here, there = folder.resolve(), named.resolve()
     if here == there or here in there.parents or there in here.parents:
         raise ConfigError(f"the target {there} must not lie in the export {here}, nor the export in it")
+    if named.name.encode("utf-8", "replace").decode() != named.name:
+        raise ConfigError(f"the target {named} needs a name in UTF-8: stock datasets opens no other; choose another")

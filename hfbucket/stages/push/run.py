@@ -17,7 +17,7 @@ from hfbucket.io.hub.git_hash import git_oid
 from hfbucket.io.hub.repo import HubRepo
 from hfbucket.io.push_stores import BucketStore, FolderStore
 from hfbucket.stages.push.after import check_after
-from hfbucket.stages.push.files import files_of, local_export, refuse_inside, samples_files
+from hfbucket.stages.push.files import check_folder, files_of, local_export, samples_files
 from hfbucket.stages.push.plan import Companion, PushOptions, PushPlan, listed, make_plan
 from hfbucket.stages.push.repo import RepoTarget
 from hfbucket.stages.push.store import StoreTarget
@@ -101,7 +101,7 @@ def push(
         message=commit_message or f"Push export {manifest.export_id} with hfbucket",
     )  # fmt: skip
     place = _target(name, options, manifest, on_event)
-    refuse_inside(folder, name)
+    check_folder(folder, name)
     wanted = files_of(folder, manifest, ledger=publish_ledger)
     remote = place.look()
     companion = None if samples_repo is None else _companion(samples_repo, folder, manifest, place, remote, options)

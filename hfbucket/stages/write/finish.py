@@ -225,7 +225,7 @@ def _with_words(manifest: Manifest, words: Words, export: Place, previous: Manif
         manifest = replace(manifest, **{name: getattr(previous, name) for name in kept})
     manifest = seal(with_words(manifest, words))
     if manifest.title is None:
-        manifest = replace(manifest, title=export.name)
+        manifest = replace(manifest, title=export.name.encode("utf-8", "replace").decode())
     now = created()
     if previous is not None and previous.content_sha256 == manifest.content_sha256:
         words_now = changed_words(previous, manifest)
