@@ -19,6 +19,8 @@ class Failure:
     final: bool = False
     #: A process died over it, or memory ran out: trying again with more care may help.
     crashed: bool = False
+    #: There was no room on the disk.
+    full: bool = False
 
 
 _listener: Callable[[int], None] | None = None

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from hfbucket.io.atomic import begin_flush
+from hfbucket.io.atomic import begin_flush, naming
 
 _FLUSH_BYTES: Final = 16 << 20
 """Written before the system is told to begin with the disk."""
@@ -16,11 +16,15 @@ _FLUSH_BYTES: Final = 16 << 20
 class FlushedFile:
     """A file written from its first byte to its last, without a buffer. Leaving the block closes it.
 
+    Args:
+        named: what errors name it, if not `path`: what it is to be called when it is whole.
+
     Raises:
         OSError: the disk is full, or the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, named: Path | None = None) -> None:
+        self._named = named or path
         self._file = path.open("wb", buffering=0)
         self._begun = 0
         self.size_bytes = 0
@@ -35,8 +39,9 @@ class FlushedFile:
     def write(self, data: bytes) -> None:
         """Append bytes, all of them: one call of the system may take less than it is given."""
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._file.fileno(), view) :]
+        with naming(self._named):
+            while view:
+                view = view[os.write(self._file.fileno(), view) :]
         self.size_bytes += len(data)
         if self.size_bytes - self._begun >= _FLUSH_BYTES:
             begin_flush(self._file.fileno(), self._begun, self.size_bytes - self._begun)
@@ -44,8 +49,10 @@ class FlushedFile:
 
     def flush(self) -> None:
         """See all of it on the disk."""
-        os.fsync(self._file.fileno())
+        with naming(self._named):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; unlike leaving the block it tells what the system does not like about that."""
-        self._file.close()
+        with naming(self._named):
+            self._file.close()

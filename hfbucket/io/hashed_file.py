@@ -20,12 +20,15 @@ _WAITING_BYTES: Final = 4 << 20
 class HashedFile:
     """A new file, written from its first byte to its last. Leaving the block closes it, whatever is not yet written.
 
+    Args:
+        named: as in `FlushedFile`.
+
     Raises:
         OSError: the disk is full, or the file cannot be written; may come some calls late.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = FlushedFile(path)
+    def __init__(self, path: Path, *, named: Path | None = None) -> None:
+        self._file = FlushedFile(path, named=named)
         self._hash = hashlib.sha256()
         self._thread = ThreadPoolExecutor(1)
         self._turn: list[bytes] = []

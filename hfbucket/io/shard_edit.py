@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hfbucket.errors import FormatError
-from hfbucket.io.atomic import begin_flush
+from hfbucket.io.atomic import NO_ROOM, begin_flush, naming
 from hfbucket.io.moves import copy_range
 from hfbucket.io.ustar import END, header, padding
 
@@ -97,6 +97,10 @@ class ShardEdit:
 
     def _flush(self) -> None:
         """Write what waits: the piece, then the members."""
+        with naming(self._target, NO_ROOM):
+            self._write()
+
+    def _write(self) -> None:
         start, stop = self._piece
         if start < stop:
             copy_range(self._old.fileno(), self._new.fileno(), start, stop - start)

@@ -150,7 +150,8 @@ def download(url: str, path: Path, size_bytes: int, *, parts: Sequence[str] = ()
         OSError: it cannot be read, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, FlushedFile(temporary) as file:  # the disk works while the network does
+    # The disk works while the network does.
+    with replacing(path) as temporary, FlushedFile(temporary, named=path) as file:
         for part in parts or (url,):
             for block in stream(part, size_bytes=None if parts else size_bytes):
                 file.write(block)

@@ -55,13 +55,13 @@ class ShardWriter:
     """Writes one shard under a temporary name; `finish` gives it its own. Leaving the block without it discards all.
 
     Raises:
-        OSError: the disk is full, or the folder may not be written.
+        OSError: the disk is full, or the folder may not be written; names the shard.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = temporary_name(path)
-        self._file = HashedFile(self._temporary)
+        self._file = HashedFile(self._temporary, named=path)
 
     def __enter__(self) -> ShardWriter:
         return self

@@ -26,9 +26,13 @@ GO_ON: Final = "what is done stays done: run the same command again to go on"
 AGAIN: Final = "look after that, then run the same command again"
 """How errors end of commands that keep nothing half done."""
 
-_HOPELESS: Final = {
+_FULL: Final = {
     errno.ENOSPC: "the disk is full",
     getattr(errno, "EDQUOT", errno.ENOSPC): "the disk quota is used up",
+}
+
+_HOPELESS: Final = {
+    **_FULL,
     errno.EACCES: "permission denied",
     errno.EPERM: "not permitted",
     errno.EROFS: "the file system is read-only",
@@ -48,7 +52,7 @@ def failure_of(task: object, error: Exception) -> Failure:
         place = error.filename if error.errno else str(error)
         words = _HOPELESS.get(number or 0)
         reason = str(error) if words is None else f"{words}: {place}" if place else words
-        return Failure(task=task, reason=reason, final=words is not None)
+        return Failure(task=task, reason=reason, final=words is not None, full=number in _FULL)
     if isinstance(error, MemoryError):
         reason = "memory ran out: use fewer --workers, or a lower --max-pixels"
         return Failure(task=task, reason=reason, crashed=True)
@@ -84,6 +88,7 @@ def run_rounds(
     done: int = 0,
     careful: Callable[[T, bool], T] | None = None,
     remedy: str = GO_ON,
+    room: str | None = None,
     unit: str = "images",
 ) -> None:
     """Run every task; those that fail again, a few rounds, while that may help; in the last round one by one.
@@ -94,6 +99,7 @@ def run_rounds(
         name: what a task is called in errors.
         done: images of this stage that were done before.
         remedy: how errors end.
+        room: how they end where the disk is full, if it is not with `remedy`.
         careful: (a task that crashed, whether the last round is next) to how it is tried again.
 
     Raises:
@@ -101,9 +107,10 @@ def run_rounds(
     """
     counter = _Counter(stage, done, done + sum(counts), on_event, unit)
     left = dict(enumerate(tasks))
+    ends = (remedy, room or remedy)
     for attempt in range(1, _ROUNDS + 1):
         at_once = workers if attempt < _ROUNDS else workers.one_by_one()
-        failures = _run_round(function, list(left.values()), [counts[n] for n in left], name, at_once, counter, remedy)
+        failures = _run_round(function, list(left.values()), [counts[n] for n in left], name, at_once, counter, ends)
         if not failures:
             return
         numbers = list(left)
@@ -127,9 +134,12 @@ def _run_round(
     name: Callable[[T], str],
     workers: Workers,
     counter: _Counter,
-    remedy: str,
+    remedies: tuple[str, str],
 ) -> dict[int, Failure]:
     """Run tasks once; return those that failed, by number.
+
+    Args:
+        remedies: how errors end; the second where the disk is full.
 
     Raises:
         BuildError: a task failed for good.
@@ -140,7 +150,7 @@ def _run_round(
         if not isinstance(result, Failure):
             counter.finish(task, counts[number_of[id(task)]])
         elif result.final:
-            raise BuildError(f"{name(task)}: {result.reason}; {remedy}")
+            raise BuildError(f"{name(task)}: {result.reason}; {remedies[result.full]}")
         else:
             counter.drop(task)
             failures[number_of[id(task)]] = result

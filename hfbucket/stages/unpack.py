@@ -18,7 +18,7 @@ from hfbucket.core.law.geometry import Geometry, cover
 from hfbucket.errors import BuildError, SampleError, SourceError
 from hfbucket.executors.isolated import Isolated
 from hfbucket.executors.task import Failure, report
-from hfbucket.io.atomic import write_bytes
+from hfbucket.io.atomic import NO_ROOM, naming, write_bytes
 from hfbucket.io.images.decode import decode_rgb
 from hfbucket.io.images.encode import encode_jpeg, fit
 from hfbucket.io.images.formats import EXTENSION_FORMATS
@@ -169,7 +169,7 @@ class _Writer:
             temporary = self._task.staging / "file"
             temporary.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            with os.fdopen(os.open(temporary, flags, 0o644), "wb") as out:
+            with naming(path, NO_ROOM), os.fdopen(os.open(temporary, flags, 0o644), "wb") as out:
                 written = sum(out.write(piece) for piece in pieces)
             if written != size_bytes:
                 self._counts["cut_off"] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -40,3 +41,21 @@ def test_leaving_closes_the_file(tmp_path: Path) -> None:
         file.write(b"all")
     with pytest.raises(ValueError, match="closed file"):
         file.flush()
+
+
+def fail(*_: object) -> int:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("named", [None, "whole"])
+def test_errors_name_what_the_file_is_to_be_called(
+    named: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FlushedFile(tmp_path / "file", named=None if named is None else tmp_path / named) as file:
+        monkeypatch.setattr(os, "write", fail)
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output error") as writing:
+            file.write(b"all")
+        with pytest.raises(OSError, match="Input/output error") as flushing:
+            file.flush()
+    assert {writing.value.filename, flushing.value.filename} == {str(tmp_path / (named or "file"))}

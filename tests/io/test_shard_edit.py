@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hfbucket.errors import FormatError
 from hfbucket.io.shard_edit import ShardEdit
 from hfbucket.io.ustar import BLOCK, END, ShardWriter, header, padding
+from tests.limits import no_file_larger_than
 
 member = st.tuples(st.binary(max_size=1300), st.sampled_from(["keep", "drop", "new"]), st.binary(max_size=600))
 
@@ -50,6 +51,20 @@ def test_large_pieces(tmp_path: Path) -> None:
     expected = header("b", len(data)) + data[::-1] + header("c", len(data)) + data + END
     assert (tmp_path / "new.tar").read_bytes() == expected
     assert (size_bytes, new_sha256) == (len(expected), hashlib.sha256(expected).hexdigest())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_full_disk_names_the_new_shard(tmp_path: Path, kept: bool) -> None:
+    data = bytes(1 << 20)
+    starts, _, sha256 = write(tmp_path / "old.tar", [("a", data)])
+    with ShardEdit(tmp_path / "old.tar", tmp_path / "new.tar") as shard, no_file_larger_than(1 << 16):
+        if kept:
+            shard.keep(starts[0] - BLOCK, starts[0] + len(data))
+        else:
+            shard.add("a", data)
+        with pytest.raises(OSError, match="File too large") as caught:
+            shard.finish(sha256=sha256)
+    assert caught.value.filename == str(tmp_path / "new.tar")
 
 
 def keep(old: Path, start: int, stop: int, sha256: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from hfbucket.errors import FormatError
 from hfbucket.io.ustar import END, ShardWriter, header, padding, read_members
+from tests.limits import no_file_larger_than
 
 KEY = "509b0d4641a7c3ba088ffa28559d1f57"
 
@@ -83,6 +84,14 @@ def test_webdataset_reads_it(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FormatError):
         write(tmp_path / "s.tar", {"a.jpg": b"1", "": b"2"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size_bytes", [1 << 10, 1 << 20, 3 << 20])
+def test_a_disk_that_is_full_at_any_call_names_the_shard(tmp_path: Path, size_bytes: int) -> None:
+    with no_file_larger_than(size_bytes), pytest.raises(OSError, match="File too large") as caught:
+        write(tmp_path / "s.tar", {f"{number}.jpg": bytes(700_000) for number in range(5)})
+    assert caught.value.filename == str(tmp_path / "s.tar")
     assert list(tmp_path.iterdir()) == []
 
 

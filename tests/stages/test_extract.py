@@ -24,6 +24,7 @@ from hfbucket.stages.care import Care
 from hfbucket.stages.extract import WORK, extract
 from hfbucket.stages.unpack import Unpack, Unpacked
 from hfbucket.stages.write.build import build
+from tests.limits import no_file_larger_than
 from tests.sources.drawn import image, odd, put, tar
 from tests.stages.pictures import draw_folder, draw_tar, picture
 
@@ -284,3 +285,9 @@ def test_an_export_elsewhere_without_hashes_in_its_manifest(tmp_path: Path, expo
     out(base, tmp_path / "there")
     out(export, tmp_path / "here")
     assert files(tmp_path / "there") == files(tmp_path / "here")
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path, export: Path) -> None:
+    words = rf"takes no file of that size: {tmp_path}/files/.*\.jpg; what is done stays done"
+    with no_file_larger_than(300), pytest.raises(BuildError, match=words):
+        extract(export, tmp_path / "files", workers=0)

@@ -27,7 +27,8 @@ from hfbucket.stages.rounds import failure_of, run_rounds
     ],
 )
 def test_failure_of(error: Exception, reason: str, final: bool) -> None:
-    assert failure_of("task", error) == Failure(task="task", reason=reason, final=final)
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    assert failure_of("task", error) == Failure(task="task", reason=reason, final=final, full=full)
     assert not failure_of("task", MemoryError()).final
 
 
@@ -69,3 +70,18 @@ def test_what_fails_is_tried_again_alone() -> None:
 def test_it_gives_up_after_three_rounds() -> None:
     with pytest.raises(BuildError, match=r"1 tasks of write failed 3 times, first task 9: not yet; what is done stays"):
         run([0, 9], [])
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full: /x; make room"),
+        (errno.EFBIG, "the file system takes no file of that size: /x; again"),
+    ],
+)
+def test_a_full_disk_has_an_end_of_its_own(number: int, words: str) -> None:
+    with pytest.raises(BuildError, match=f"^task 1: {words}$"):
+        run_rounds(
+            lambda task: failure_of(task, OSError(number, "", "/x")), [1], [1], name=lambda n: f"task {n}",
+            stage="write", workers=Workers(count=0), on_event=lambda event: None, remedy="again", room="make room",
+        )  # fmt: skip

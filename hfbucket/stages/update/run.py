@@ -30,7 +30,7 @@ from hfbucket.errors import BuildError, ConfigError, SourceError
 from hfbucket.io.images.encode import versions
 from hfbucket.io.index_files import Index
 from hfbucket.io.moves import link_or_copy
-from hfbucket.io.places import matching, remove_temporaries, remove_tree
+from hfbucket.io.places import remove_tree
 from hfbucket.io.receipts import Receipt
 from hfbucket.io.store import is_local, local_path
 from hfbucket.stages.captions import choice_for
@@ -236,8 +236,6 @@ def _write(opened: OpenExport, inputs: Inputs[Path], plan: Plan, on_event: OnEve
             on_event(Notice(level="warning", text=text))
         announce(plan, tasks, pending, on_event)
         write_pending(inputs.index, plan, tasks, pending, on_event)
-        # Of workers that died.
-        remove_temporaries(*matching(aside, "buckets/*/"), *matching(inputs.work.receipts, "*/"))
     receipts = [receipt for receipt in receipts_of(tasks) if receipt is not None]
     check_written(receipts, tasks, inputs.index, plan, inputs.config)
     return receipts

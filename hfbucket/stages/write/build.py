@@ -95,7 +95,6 @@ def _build(inputs: Inputs[Place], plan: Plan, job: Job, on_event: OnEvent) -> Ma
     if pending:
         with _finish_imported():
             write_pending(index, plan, tasks, pending, on_event)
-        remove_temporaries(*written_folders(export, work))  # of workers that died
     receipts = [receipt for receipt in receipts_of(tasks) if receipt is not None]
     check_written(receipts, tasks, index, plan, job.config)
     _forget_others(work, tasks)

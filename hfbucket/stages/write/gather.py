@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from hfbucket.core.chunks import chunks
 from hfbucket.core.plan.model import Plan
+from hfbucket.io.atomic import NO_ROOM, naming
 from hfbucket.io.index_files import Index
 from hfbucket.io.places import Place
 
@@ -53,7 +54,8 @@ def in_member_order(index: Index, plan: Plan, columns: Sequence[str], most: int,
         members = plan.members.astype(np.int64)
         yield Batch(shards=batches[0], members=members, table=index.take(members, columns))
     elif batches:
-        with TemporaryFile(dir=folder if isinstance(folder, Path) else None) as file:
+        here = folder if isinstance(folder, Path) else Path(gettempdir())
+        with naming(here, NO_ROOM), TemporaryFile(dir=here) as file:
             dealt = _Dealt(file, plan.shards.start[[*(batch.start for batch in batches), len(plan.shards.bucket)]])
             place = _places(plan)
             for start, piece in _pieces(index, columns, most):

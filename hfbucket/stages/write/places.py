@@ -154,7 +154,7 @@ def written_folders(export: Place, work: Work[Place]) -> tuple[Place, ...]:
     if isinstance(export, Path):
         ours += (*(export / name for name in _FOLDERS), *matching(export, "buckets/*/"))
     if isinstance(work.folder, Path):
-        ours += (work.spool, *matching(work.receipts, "*/"))
+        ours += (work.spool, *matching(work.receipts, "*/"), *matching(work.parts, "*/*/"))
     return ours
 
 

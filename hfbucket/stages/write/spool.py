@@ -109,7 +109,7 @@ def _copy(task: SpoolTask) -> None:
     copied = np.empty((2, len(offsets)), dtype=np.int64)
     sizes = task.rows["size_bytes"].to_pylist()
     done = 0
-    with made_here(tar) as here, replacing(here) as temporary, FlushedFile(temporary) as file:
+    with made_here(tar) as here, replacing(here) as temporary, FlushedFile(temporary, named=here) as file:
         for number, data in SOURCES[unit.kind].read_rows(unit, task.rows, task.config):
             if len(data) != sizes[number]:
                 raise SourceError(f"{task.unit.url} changed after it was planned; run the same command again")

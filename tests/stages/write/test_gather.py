@@ -11,6 +11,7 @@ from hfbucket.config import Config
 from hfbucket.stages.plan import make_plan
 from hfbucket.stages.write.gather import in_member_order
 from tests.index_tables import row, write_index
+from tests.limits import no_file_larger_than
 
 COLUMNS = ("image_id", "captions", "width", "meta")
 
@@ -33,3 +34,11 @@ def test_every_batch_has_whole_shards_in_order(
         smaller = plan.shards.start[batch.shards.stop - 1] - plan.shards.start[batch.shards.start]
         assert smaller < most <= max(len(batch.members), most * (batch is batches[-1]))
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"] == []
+
+
+def test_a_full_disk_names_the_folder(tmp_path: Path) -> None:
+    index = write_index(tmp_path, [row(f"{n}", 600, 600, captions=[f"{n}" * 999]) for n in range(60)])
+    plan = make_plan(index, Config(max_shard_samples=9))
+    with no_file_larger_than(1000), pytest.raises(OSError, match="File too large") as caught:
+        list(in_member_order(index, plan, COLUMNS, 7, tmp_path))
+    assert caught.value.filename == str(tmp_path)
