@@ -59,6 +59,8 @@ class Unit:
     entries: tuple[FileEntry, ...] = ()
     #: Of an archive that was split: its parts in order, the first of which is `url`; else empty.
     parts: tuple[str, ...] = ()
+    #: The name of the last of these parts; it stays where their copy, which is one file, is read instead.
+    last_part: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, NamedTuple, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from hfbucket.errors import SourceError
 from hfbucket.io.store import JoinedFile, RandomFile, Window, open_seekable
@@ -51,7 +51,7 @@ class ByteSource(Protocol):
 class ForwardFile:
     """The content of a gzipped file, read forward only: each `pread` starts at or after the start of the last one.
 
-    What the stream cannot give any more (it ends early, or is damaged) reads as its end; `damage` says why.
+    What the stream cannot give any more reads as its end; `damage` says why, `is_cut` that it only ends too early.
     """
 
     size_bytes: int | None = None
@@ -61,6 +61,7 @@ class ForwardFile:
         self._start = 0
         self._kept = b""
         self.damage = ""
+        self.is_cut = False
 
     def pread(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on: fewer only where the content ends."""
@@ -87,6 +88,7 @@ class ForwardFile:
             return self._stream.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             self.damage = f"its gzip stream is damaged: {error}"
+            self.is_cut = isinstance(error, EOFError)
             return b""
 
 
@@ -126,16 +128,17 @@ def open_tar(
 
 
 def members(
-    file: ByteSource, notes: list[str], ahead: Callable[[int], int] = lambda position: position
+    file: ByteSource, notes: list[str], ahead: Callable[[int], int] = lambda position: position, *, last_part: str = ""
 ) -> Iterator[Member]:
     """Yield the members of a tar in order; where it ends too early or is damaged, say so in `notes` and stop.
 
     Args:
         ahead: is asked where a member begins and none before it says anything of it; may take whole members itself
             and returns where the first one begins that it did not take.
+        last_part: of a tar that was split, the name of the last part that is there.
 
     Raises:
-        SourceError: the file does not begin like a tar.
+        SourceError: the file does not begin like a tar, or it was split and ends too early.
     """
     position = 0
     extra: dict[bytes, bytes] = {}  # of pax and GNU headers, for the next member
@@ -145,7 +148,7 @@ def members(
             position = ahead(position)
         block = file.pread(position, BLOCK)
         if len(block) < BLOCK or block == _ZERO:
-            notes.extend(_ending(file, position, block))
+            notes.extend(_ending(file, position, block, last_part))
             return
         header = _header(block)
         if header is None:
@@ -167,7 +170,7 @@ def members(
         extra = {}
         yield member
         if not _is_whole(file, member):
-            notes.append(f"ends inside member {_readable(member.name)}")
+            notes.append(_cut(file, f"ends inside member {_readable(member.name)}", last_part))
             return
 
 
@@ -256,18 +259,37 @@ def _extend(extra: dict[bytes, bytes], kind: bytes, data: bytes) -> None:
         data = data[length:]
 
 
-def _ending(file: ByteSource, position: int, block: bytes) -> list[str]:
+def _ending(file: ByteSource, position: int, block: bytes, last_part: str) -> list[str]:
     """Return what is wrong with how a tar ends; it should end in two zero blocks."""
-    damage: Any = getattr(file, "damage", "")
+    after = file.pread(position + BLOCK, 20 * BLOCK) if block == _ZERO else b""
+    damage = file.damage if isinstance(file, ForwardFile) else ""
     if damage:
-        return [damage]
-    if position == 0 and not block:
-        return ["is empty"]
+        return [_cut(file, damage, last_part)]
     if block != _ZERO:
-        return ["ends inside a header" if block else "has no end mark: it may have been cut off"]
-    if file.pread(position + BLOCK, 20 * BLOCK).strip(b"\0"):
+        return [_cut(file, _too_short(position, block), last_part)]
+    if after.strip(b"\0"):
         return [f"goes on after its end mark at byte {position}: what follows is not used"]
     return []
+
+
+def _too_short(position: int, block: bytes) -> str:
+    if position:
+        return "ends inside a header" if block else "has no end mark: it may have been cut off"
+    return f"is no tar: it has {len(block)} bytes, fewer than the {BLOCK} of a tar's header; fetch it again"
+
+
+def _cut(file: ByteSource, note: str, last_part: str) -> str:
+    """Return what is to be said of a tar that ends too early.
+
+    Raises:
+        SourceError: it was split, and nothing else is wrong with it than that it does not go on.
+    """
+    if last_part and (not isinstance(file, ForwardFile) or file.is_cut or not file.damage):
+        raise SourceError(
+            f"a part is missing after {last_part}: {note}. Put all parts into one folder and name that; if there are "
+            "no more, join them with cat: of the one file all that is whole is read"
+        )
+    return note
 
 
 def _padded(size_bytes: int) -> int:

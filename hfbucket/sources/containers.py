@@ -15,7 +15,7 @@ from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.sources.annotations.files import EXTENSIONS as ANNOTATIONS
 from hfbucket.sources.listing import Files, Listing
-from hfbucket.sources.parts import split_archives
+from hfbucket.sources.parts import may_be_part, parts_with, split_archives
 from hfbucket.sources.rows import extension_of
 
 MOST_BESIDE: Final = 64
@@ -96,6 +96,7 @@ def _split_unit(
         version=split_version(files),
         mtime_ns=max(file.mtime_ns for file in files),
         parts=urls,
+        last_part=text_of(parts[-1].rpartition(b"/")[2]),
     )
 
 
@@ -159,7 +160,7 @@ def files_of(url: str) -> Files:
     if there == "folder":
         return Files(root=url, named=frozenset(), found=store.walk(url), is_folder=True)
     if isinstance(there, store.FileInfo):
-        return Files(root=root, named=frozenset({path}), found=[there])
+        return Files(root=root, named=frozenset({path}), found=_whole(root, there))
     root, pattern = store.split_glob(url)
     if pattern is None:
         return Files(root=url, named=frozenset(), found=[])
@@ -171,6 +172,14 @@ def files_of(url: str) -> Files:
         named.update(file.path for file in files if file.path == path)
         found.update({file.path: file for file in files})
     return Files(root=root, named=frozenset(named), found=[found[path] for path in sorted(found)])
+
+
+def _whole(root: str, named: store.FileInfo) -> list[store.FileInfo]:
+    """Return a file that was named; of a part of an archive that was split, all the parts beside it."""
+    if not may_be_part(named.path):
+        return [named]
+    beside = {file.path: file for file in store.walk(root, deep=False) if file.kind == "file"} | {named.path: named}
+    return [beside[path] for path in parts_with(named.path, beside)]
 
 
 def _matched(root: str, path: bytes) -> list[store.FileInfo]:

@@ -29,6 +29,23 @@ def split_archives(paths: Iterable[bytes]) -> dict[bytes, tuple[bytes, ...]]:
     return {whole: parts for whole, suffixes in found.items() if (parts := _ordered(whole, suffixes))}
 
 
+def may_be_part(path: bytes) -> bool:
+    """Return whether a file is named as a part of an archive that was split."""
+    match = _PART.fullmatch(path)
+    return match is not None and match["suffix"].lower() != b"gz"
+
+
+def parts_with(part: bytes, paths: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return the parts, in their order, of the archive that one of `paths` is a part of; only itself where it is none.
+
+    Raises:
+        SourceError: as `split_archives`.
+    """
+    whole = part.rpartition(b".")[0]
+    archives = split_archives(path for path in paths if path.rpartition(b".")[0] == whole)
+    return next((parts for parts in archives.values() if part in parts), (part,))
+
+
 def _ordered(whole: bytes, parts: dict[str, bytes]) -> tuple[bytes, ...]:
     """Return the parts in order; nothing where the suffixes are extensions of other files."""
     digits = [suffix for suffix in parts if suffix.isdigit()]

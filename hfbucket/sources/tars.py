@@ -56,17 +56,17 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
     """Return the index rows of a tar.
 
     Raises:
-        SourceError: it is no tar.
+        SourceError: it is no tar, or was split and its last part is missing.
     """
     rows = Rows(unit, config)
     notes: list[str] = []
     with open_tar(unit.url, unit.parts, unit.size_bytes) as file:
         scan = _Scan(unit, config, rows, file, look)
         try:
-            for member in members(file, notes, scan.take_plain):
+            for member in members(file, notes, scan.take_plain, last_part=unit.last_part):
                 scan.take(member)
         except SourceError as error:
-            raise SourceError(f"{unit.url}: {error}") from error
+            raise SourceError(f"{unit.name if unit.last_part else unit.url}: {error}") from error
         scan.finish()
         if isinstance(file, ForwardFile):
             rows.note("are read from start to end each time; unpacked they would be faster", name="gzipped tars")

@@ -55,6 +55,7 @@ class _Tar:
     size_bytes: int
     version: str
     folder: str
+    last_part: str = ""
 
 
 @disk_told(BuildError)
@@ -190,8 +191,9 @@ def _tar(unit: Unit, names: FileNames) -> _Tar:
             break
     folder = names.give(stem.encode("utf-8"))
     return _Tar(
-        name=unit.name, url=unit.url, parts=unit.parts, size_bytes=unit.size_bytes, version=unit.version, folder=folder
-    )
+        name=unit.name, url=unit.url, parts=unit.parts, last_part=unit.last_part, size_bytes=unit.size_bytes,
+        version=unit.version, folder=folder,
+    )  # fmt: skip
 
 
 def _task(tar: _Tar, root: Path, max_short_edge: int | None, config: Config) -> Unpack:
@@ -200,6 +202,7 @@ def _task(tar: _Tar, root: Path, max_short_edge: int | None, config: Config) -> 
         name=tar.name,
         url=tar.url,
         parts=tar.parts,
+        last_part=tar.last_part,
         size_bytes=tar.size_bytes,
         version=hashlib.sha256(f"{tar.url}\n{tar.version}".encode("utf-8", "surrogateescape")).hexdigest(),
         root=root,

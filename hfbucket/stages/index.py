@@ -35,8 +35,8 @@ from hfbucket.stages.copies import plan_copies, scanned
 from hfbucket.stages.rounds import failure_of
 from hfbucket.stages.survey import Survey, refuse_empty, survey
 
-_INDEX_VERSION: Final = 3
-"""Raised whenever a scan gives other rows for the same bytes and settings."""
+_INDEX_VERSION: Final = 4
+"""Raised whenever a scan gives other rows for the same bytes and settings, or refuses them."""
 
 _DECODERS: Final = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 _MOST_NOTES: Final = 20

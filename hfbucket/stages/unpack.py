@@ -40,6 +40,8 @@ class Unpack:
     name: str
     url: str
     parts: tuple[str, ...]
+    #: Of one that was split, the name of its last part.
+    last_part: str
     size_bytes: int
     version: str
     #: The folder that everything lies in, and the tar's own below it.
@@ -122,7 +124,7 @@ class _Writer:
         self._make(self._folder)
         notes: list[str] = []
         with open_tar(task.url, task.parts) as file:
-            for member in members(file, notes):
+            for member in members(file, notes, last_part=task.last_part):
                 self._take(member, file)
                 report(min(task.size_bytes, member.offset + member.size_bytes))
         shutil.rmtree(task.staging)

@@ -120,12 +120,74 @@ def test_whole_and_parts_together_are_refused(tmp_path: Path) -> None:
         build_index([str(tmp_path / "d")], ONE)
 
 
-def test_a_lost_last_part_is_told(tmp_path: Path) -> None:
-    folder = cut(draw_tar(tmp_path / "w" / "m.tar.gz", 8, mode="w:gz"), tmp_path / "d", 4000)
-    sorted(folder.iterdir())[-1].unlink()
-    found = build_index([str(folder)], ONE)
-    assert 0 < found.rows < 8
-    assert any("gzip stream is damaged" in note or "ends inside" in note for note in found.facts(0).notes)
+@pytest.mark.parametrize(("name", "mode"), [("m.tar", "w"), ("m.tar.gz", "w:gz")])
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_a_missing_last_part_is_refused_wherever_the_cut_is(tmp_path: Path, name: str, mode: str, place: str) -> None:
+    data = draw_tar(tmp_path / "w" / name, 3, mode=mode).read_bytes()
+    end = data.rindex(b"0002.txt") + 1024 if mode == "w" else len(data) - 1  # without its end mark; one byte short
+    for size in (700, 1024, 3000, end // 2, end):
+        root = str(tmp_path / f"{size}") if place == "local" else f"memory://lost/{tmp_path.name}/{size}"
+        put(root, {f"{name}.aa": data[:600], f"{name}.ab": data[600:size]})
+        with pytest.raises(
+            SourceError, match=rf"^{name}: a part is missing after {name}\.ab: .*Put all parts into one"
+        ):
+            build_index([root], ONE)
+        with pytest.raises(SourceError, match=rf"^{name}: a part is missing after {name}\.ab: "):
+            build([root], tmp_path / "out", Config(base=(128, 64), workers=0))
+
+
+def test_what_was_lost_is_told(tmp_path: Path) -> None:
+    folder = cut(draw_tar(tmp_path / "w" / "m.tar", 3), tmp_path / "d", 5000)
+    others = sorted(folder.iterdir())[:2]
+    for path in {*folder.iterdir()} - {*others}:
+        path.unlink()
+    with pytest.raises(SourceError) as told:
+        build_index([str(folder)], ONE)
+    assert str(told.value) == (
+        "m.tar: a part is missing after m.tar.01: ends inside member 0002.jpg. Put all parts into one folder and name "
+        "that; if there are no more, join them with cat: of the one file all that is whole is read"
+    )
+    joined = tmp_path / "joined.tar"
+    joined.write_bytes(b"".join(part.read_bytes() for part in others))
+    assert build_index([str(joined)], ONE).rows == 3
+
+
+def test_parts_of_a_damaged_archive_are_not_said_to_be_missing(tmp_path: Path) -> None:
+    data = bytearray(draw_tar(tmp_path / "w" / "m.tar.gz", 3, mode="w:gz").read_bytes())
+    data[-6] ^= 0xFF  # its checksum
+    put(tmp_path / "d", {"m.tar.gz.00": bytes(data[:900]), "m.tar.gz.01": bytes(data[900:])})
+    found = build_index([str(tmp_path / "d")], ONE)
+    assert found.rows == 3
+    assert "m.tar.gz its gzip stream is damaged: CRC check failed" in " ".join(found.facts(0).notes)
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_a_part_that_is_named_stands_for_its_archive(tmp_path: Path, place: str) -> None:
+    folder = cut(draw_tar(tmp_path / "w" / "m.tar.gz", 5, mode="w:gz"), tmp_path / "d", 4000)
+    root = str(folder)
+    if place == "memory":
+        root = put(f"memory://named/{tmp_path.name}", {path.name: path.read_bytes() for path in folder.iterdir()})
+    put(root, {"m.tar.gz.txt": b"notes", "n.tar.gz.01": b"of another", "m.tar": b"another"})
+    for name in ("m.tar.gz.00", "m.tar.gz.01"):
+        found = build_index([f"{root}/{name}"], ONE)
+        assert [unit.unit.name for unit in found.units] == ["m.tar.gz"]
+        assert found.columns("image_id")["image_id"].to_pylist() == [f"m.tar.gz/{number:04}" for number in range(5)]
+
+
+def test_one_part_between_others_is_not_enough(tmp_path: Path) -> None:
+    folder = cut(draw_tar(tmp_path / "w" / "m.tar.gz", 5, mode="w:gz"), tmp_path / "d", 2000)
+    (folder / "m.tar.gz.01").unlink()
+    with pytest.raises(SourceError, match=r"m\.tar\.gz: a part is missing: after \.00 comes \.02"):
+        build_index([str(folder / "m.tar.gz.00")], ONE)
+    with pytest.raises(SourceError, match=r"m\.tar\.gz: a part is missing after m\.tar\.gz\.00: "):
+        build_index([str(folder / "*.00")], ONE)
+
+
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar.txt"])
+def test_what_is_named_like_a_part_is_read_alone(tmp_path: Path, name: str) -> None:
+    packed = draw_tar(tmp_path / "x.tar.gz", 2, mode="w:gz").rename(tmp_path / name)
+    put(tmp_path, {"x.tar.md": b"notes"})
+    assert build_index([f"s={packed}"], Config(workers=0, source_type="tars")).rows == 2
 
 
 def test_remote_parts_are_copied_once(tmp_path: Path) -> None:

@@ -214,6 +214,11 @@ def test_a_killed_one_goes_on(tmp_path: Path, place: int) -> None:
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
+        (
+            {"0.tar.00": tar([("a.jpg", A)])[: 512 - len(A) // -512 * 512]},
+            {},
+            "0.tar: a part is missing after 0.tar.00: has no end mark: it may have been cut off. Put all parts into",
+        ),
         ({"0.tar": b"x" * 600}, {}, "0.tar: is no tar: its first 512 bytes are no tar header"),
         ({"a.jpg": A}, {}, "holds no images: found 1 .jpg. Is the path right"),
         ({"0.tar": tar([])}, {"start": 1}, "start must be below end and both among the 1 tars, got start 1"),
@@ -242,8 +247,9 @@ def test_other_files_are_not_mixed_with(tmp_path: Path, export: Path) -> None:
 def test_with_care_the_same_comes_out(tmp_path: Path) -> None:
     put(tmp_path / "in", {"0.tar": tar([("a.jpg", A), ("b.jpg", A[:900]), ("c.jpg", B)])})
     task = Unpack(
-        name="0.tar", url=str(tmp_path / "in" / "0.tar"), parts=(), size_bytes=1, version="1", root=tmp_path / "files",
-        folder="0", receipt=tmp_path / "files" / WORK / "0.json", begun=tmp_path / "files" / WORK / "0.begun",
+        name="0.tar", url=str(tmp_path / "in" / "0.tar"), parts=(), last_part="", size_bytes=1, version="1",
+        root=tmp_path / "files", folder="0", receipt=tmp_path / "files" / WORK / "0.json",
+        begun=tmp_path / "files" / WORK / "0.begun",
         staging=tmp_path / "files" / WORK / "0", max_short_edge=50, max_pixels=10**6, care=Care.CHILD,
     )  # fmt: skip
     assert stage.unpack(task) is None
