@@ -58,6 +58,8 @@ class FileServer:
     #: Seconds that every answer is late, and the bytes a second that a connection gives at most; 0 for any.
     late_s: float = 0.0
     rate: float = 0.0
+    #: Files come in chunks, whole, and nothing says how long they are.
+    chunked: bool = False
     log: list[Request] = field(default_factory=list)
     #: What happens to the next GETs of files, one after another; None for nothing.
     faults: list[Fault | None] = field(default_factory=list)
@@ -146,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "drop":
             self.hang_up()
             return 0
-        return self.file(place, files.rate, fault, with_body)
+        return self.chunks(place, with_body) if files.chunked else self.file(place, files.rate, fault, with_body)
 
     def small(self, content: bytes, with_body: bool, *, status: int = 200) -> int:
         self.send_response(status)
@@ -156,6 +158,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not with_body:
             return 0
         self.wfile.write(content)
+        return len(content)
+
+    def chunks(self, place: Path, with_body: bool) -> int:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        content = place.read_bytes() if with_body else b""
+        if content:
+            self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content))
         return len(content)
 
     def file(self, place: Path, rate: float, fault: Fault | None, with_body: bool) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 SourceKind = Literal["folder", "tars", "parquet"]
+
+NOT_THERE: Final = -1
+NOT_TOLD: Final = -2
+"""In the place of a file's size: there is no such file; its server does not tell how long it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +32,7 @@ class FileEntry:
 
     #: Path below the root as raw bytes (a name may not be UTF-8).
     path: bytes
-    #: -1 where metadata names the file, or a link stands for it, but it is not there.
+    #: `NOT_THERE` where metadata names the file, or a link stands for it; `NOT_TOLD` where its server tells no size.
     size_bytes: int
     mtime_ns: int
     #: Same-stem sidecars that exist, as paths below the root: caption text and JSON metadata.

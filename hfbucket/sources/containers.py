@@ -21,6 +21,8 @@ from hfbucket.sources.rows import extension_of
 MOST_BESIDE: Final = 64
 """How many files beside the images are looked at for annotations."""
 
+NO_LENGTH: Final = "its server does not say how long it is: download it first"
+
 _RECORD = re.compile(rb"(?P<shard>(?:.*/)?\d+)(?:\.parquet|_stats\.json)", re.DOTALL)
 
 
@@ -43,7 +45,7 @@ def list_containers(
     shards = {file.path.rpartition(b".")[0] for file in found if text_of(file.path).lower().endswith(ends)}
     ignored: Counter[str] = Counter()
     odd, records = 0, 0
-    units = []
+    units, notes = [], list[str]()
     unused = [] if files.is_folder else _others(root, {file.path for file in found})
     splits = split_archives(file.path for file in found if file.kind == "file") if split else {}
     units += [_split_unit(spec, number, root, whole, parts, found) for whole, parts in splits.items()]
@@ -52,9 +54,12 @@ def list_containers(
         name = text_of(file.path)
         if file.path in in_splits:
             continue
+        is_container = file.path in named or name.lower().endswith(ends)
         if file.kind != "file":
             odd += 1
-        elif file.path in named or name.lower().endswith(ends):
+            if is_container and file.kind == "missing" and not store.is_local(root):
+                notes.append(f"{name}: {NO_LENGTH}")
+        elif is_container:
             units.append(
                 Unit(
                     source=number,
@@ -76,7 +81,7 @@ def list_containers(
         _refuse_two(units)
         units.sort(key=lambda unit: unit.name.encode("utf-8"))
     beside = may_annotate(unused)
-    facts = listing_facts(ignored, odd, records, beside=beside)
+    facts = listing_facts(ignored, odd, records, notes, beside=beside)
     return Listing(units=tuple(units), facts=facts, beside=tuple(store.join(root, path) for path in beside))
 
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 from hfbucket.config import Config
 from hfbucket.core.keys import digest_of, text_of
 from hfbucket.core.meta import parse_json
-from hfbucket.core.units import FileEntry, SourceSpec, Unit, UnitFacts
+from hfbucket.core.units import NOT_THERE, NOT_TOLD, FileEntry, SourceSpec, Unit, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
 from hfbucket.sources import metadata_files
-from hfbucket.sources.containers import files_of, is_record, listing_facts, may_annotate
+from hfbucket.sources.containers import NO_LENGTH, files_of, is_record, listing_facts, may_annotate
 from hfbucket.sources.contents import Content, contents_of
 from hfbucket.sources.listing import Files, Listing
 from hfbucket.sources.rows import TEXT_EXTENSIONS, Look, Place, Rows, extension_of, look_at, unreadable
@@ -103,7 +103,7 @@ class _Folder:
         self, root: str, found: Sequence[store.FileInfo], wanted: frozenset[bytes] | None, config: Config
     ) -> None:
         self._found = {file.path: file for file in found}
-        self._wanted = wanted
+        self._root, self._wanted = root, wanted
         images = [file.path for file in found if self._is_image(file)]
         metadata = [file.path for file in found if metadata_files.is_metadata(file.path)]
         texts = {*config.variants, *([config.id_column] if config.id_column else [])}
@@ -166,10 +166,9 @@ class _Folder:
         text = next((beside[kind] for kind in TEXT_EXTENSIONS if kind in beside), None)
         json = beside.get("json")
         self._used.update(used for used in (text, json) if used is not None)
-        is_there = file is not None and file.kind == "file"
         return FileEntry(
             path=path,
-            size_bytes=file.size_bytes if file is not None and is_there else -1,
+            size_bytes=NOT_THERE if file is None else self._length(file),
             mtime_ns=file.mtime_ns if file is not None else 0,
             text=text,
             json=json,
@@ -177,6 +176,11 @@ class _Folder:
             json_bytes=self._size(json),
             row=self._rows.get(path),
         )
+
+    def _length(self, file: store.FileInfo) -> int:
+        if file.kind == "file":
+            return file.size_bytes
+        return NOT_THERE if store.is_local(self._root) else NOT_TOLD
 
     def _size(self, path: bytes | None) -> int:
         return 0 if path is None else self._found[path].size_bytes
@@ -223,7 +227,7 @@ def _unit(spec: SourceSpec, number: int, root: str, part: Sequence[FileEntry], l
 
 def _look(entry: FileEntry, contents: Iterator[Content], name: str, config: Config, look: Look) -> dict[str, Any]:
     if entry.size_bytes < 0:
-        return unreadable("there is no such file")
+        return unreadable(NO_LENGTH if entry.size_bytes == NOT_TOLD else "there is no such file")
     try:
         with _opened(next(contents)) as file:
             window = cast("BinaryIO", store.Window(file, 0, file.size_bytes))

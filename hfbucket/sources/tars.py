@@ -68,7 +68,7 @@ def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Tabl
         except SourceError as error:
             raise SourceError(f"{unit.name if unit.last_part else unit.url}: {error}") from error
         scan.finish()
-        if isinstance(file, ForwardFile):
+        if isinstance(file, ForwardFile) and scan.has_images:
             rows.note("are read from start to end each time; unpacked they would be faster", name="gzipped tars")
     for note in notes:
         rows.note(note)
@@ -164,6 +164,11 @@ class _Scan:
                 f"has sidecars of {len(apart)} images that do not lie beside them, such as {apart[0]}: not used; "
                 "the members of a sample must be adjacent"
             )
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there was any."""
+        return bool(self._with_image)
 
     def _place(self, member: Member, name: str) -> Place:
         return Place(

@@ -105,7 +105,7 @@ def make_plan(
         plan = replace(plan, plan_id=sha256_of([decided, plan.twins.sha256])[:16])
     plan = replace(plan, filtered=left_out)
     if stands is None and not len(plan.members):
-        _refuse_nothing(plan, config, protos)
+        _refuse_nothing(index, plan, config, protos)
     return plan
 
 
@@ -206,7 +206,7 @@ def _ids(index: Index, rows: Int64s) -> str:
     return ", ".join(map(repr, index.take(rows[:_SHOWN], ("image_id",))["image_id"].to_pylist()))
 
 
-def _refuse_nothing(plan: Plan, config: Config, protos: Protos) -> NoReturn:
+def _refuse_nothing(index: Index, plan: Plan, config: Config, protos: Protos) -> NoReturn:
     images = plan.images()
     told = ", ".join(f"{images[code]} {name}" for code, name in enumerate(OUTCOMES) if images[code])
     found = figures.figures_of(plan)
@@ -219,4 +219,12 @@ def _refuse_nothing(plan: Plan, config: Config, protos: Protos) -> NoReturn:
             f"no image fits any bucket ({told}): the largest too small one has {sizes.width[largest]}x"
             f"{sizes.height[largest]} pixels; {remedy or 'no common lower base would take any'}"
         )
-    raise SourceError(f"nothing would be exported: of {len(plan.outcome)} images {told}")
+    raise SourceError(f"nothing would be exported: of {len(plan.outcome)} images {told}{_for_example(index, plan)}")
+
+
+def _for_example(index: Index, plan: Plan) -> str:
+    """Return one image of the commonest outcome and what is wrong with it; nothing where the outcome says it all."""
+    images = plan.images()
+    first = max(figures.first_rows(plan).items(), key=lambda found: images[CODE[found[0]]])[1][:1]
+    shown = index.take(first, ("image_id", "detail")).to_pylist()
+    return "".join(f", such as {image['image_id']!r}: {image['detail']}" for image in shown if image["detail"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from hfbucket.config import DEFAULT_VARIANTS, Config
 from hfbucket.core.events import Notice, OnEvent, ignore
@@ -17,6 +18,8 @@ from hfbucket.sources.annotations.table import Annotations, read_annotations
 from hfbucket.sources.detect import looked_up
 from hfbucket.sources.rows import extension_of
 from hfbucket.stages.caches import cache_folder
+
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +86,11 @@ def refuse_empty(spec: SourceSpec, found: int, facts: UnitFacts) -> None:
     if found:
         return
     ignored = ", ".join(f"{count} .{extension}" for extension, count in facts.ignored.items()) or "nothing else"
-    raise SourceError(f"source {spec.name!r} holds no images: found {ignored}. Is the path right, or --source-type?")
+    told = f"source {spec.name!r} holds no images: found {ignored}"
+    if facts.notes:
+        more = f" (and {len(facts.notes) - _SHOWN} more)" if len(facts.notes) > _SHOWN else ""
+        raise SourceError(f"{told}. {'. '.join(facts.notes[:_SHOWN])}{more}")
+    raise SourceError(f"{told}. Is the path right, or --source-type?")
 
 
 def _looked_up(argument: str, config: Config) -> tuple[SourceSpec, Files | None]:

@@ -115,6 +115,28 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_read(server: FileServer) ->
         folder.scan_unit(unit, CONFIG)
 
 
+@pytest.mark.parametrize("place", ["photos", "photos/0003.jpg", "photos/*.jpg"])
+def test_images_of_a_server_that_tells_no_lengths_say_so(server: FileServer, place: str) -> None:
+    server.chunked = True
+    (unit,) = units_of(f"{server.url}/{place}")
+    assert {*scanned(unit)["detail"].to_pylist()} == {"its server does not say how long it is: download it first"}
+    count = len(unit.entries)
+    with pytest.raises(SourceError) as told:
+        build([f"{server.url}/{place}"], server.folder / "out", CONFIG)
+    assert str(told.value) == (
+        f"nothing would be exported: of {count} images {count} source_errors, such as {unit.name!r}: its server does "
+        "not say how long it is: download it first"
+    )
+
+
+@pytest.mark.parametrize("name", ["tars/a.tar", "tars", "tars/*.tar", "gz/b.tar.gz"])
+def test_tars_of_a_server_that_tells_no_lengths_say_so(server: FileServer, name: str) -> None:
+    server.chunked = True
+    said = "tar(.gz)?: its server does not say how long it is: download it first$"
+    with pytest.raises(SourceError, match=f"^source '.*' holds no images: found nothing else. [ab].{said}"):
+        build([f"{server.url}/{name}"], server.folder / "out", CONFIG)
+
+
 def test_a_tar_that_broke_off_while_it_was_read(server: FileServer) -> None:
     (unit,) = units_of(f"{server.url}/tars/a.tar")
     server.faults[:] = ["cut", None, "status", "drop"]

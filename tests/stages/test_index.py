@@ -186,6 +186,12 @@ def test_a_sample_of_units_is_spread_over_all(tmp_path: Path) -> None:
     ("files", "config", "message"),
     [
         ({"0.tar": tar([("a.txt", b"t")])}, ONE, "source 'd' holds no images: found 1 .txt. Is the path right"),
+        (
+            {"0.tar": b"<html>login</html>", "1.tar.gz": b"", "2.tar": b"a", "3.tar": b"b"},
+            ONE,
+            "^source 'd' holds no images: found nothing else. 0.tar is no tar: it has 18 bytes, fewer than the 512 of "
+            "a tar's header; fetch it again. 1.tar.gz is no tar: it has 0 bytes, .* again. 2.tar .* .and 1 more.$",
+        ),
         ({"a.txt": b""}, Config(workers=0, source_type="folder"), "source 'd' holds no images: found 1 .txt"),
         ({"a.jpg": image(), "a.json": b'{"n": 1}'}, Config(workers=0, id_column="id"), "no metadata 'id' .* it has: n"),
     ],

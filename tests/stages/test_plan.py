@@ -116,7 +116,14 @@ def test_nothing_is_refused_where_no_base_helps(tmp_path: Path) -> None:
 
 def test_nothing_that_can_be_read_is_refused(tmp_path: Path) -> None:
     index = write_index(tmp_path, [row("c", None, None, outcome="decode_errors")])
-    with pytest.raises(SourceError, match="nothing would be exported: of 1 images 1 decode_errors"):
+    with pytest.raises(SourceError, match=r"^nothing would be exported: of 1 images 1 decode_errors$"):
+        make_plan(index, Config())
+    bad = row("c", None, None, outcome="decode_errors", detail="is empty")
+    index = write_index(
+        tmp_path / "told",
+        [row("b", None, None, outcome="source_errors"), bad, row("d", None, None, outcome="decode_errors")],
+    )
+    with pytest.raises(SourceError, match=r"of 3 images 1 source_errors, 2 decode_errors, such as 'c': is empty$"):
         make_plan(index, Config())
 
 
