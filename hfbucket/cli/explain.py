@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hfbucket.cli.options import SettingsCommand, config_options
+from hfbucket.cli.options import SettingsCommand, as_text, config_options
 from hfbucket.cli.output import json_option, show
 from hfbucket.config import Config
 from hfbucket.core.keys import digest_of
@@ -33,7 +33,9 @@ def _read_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
 
 @click.command(cls=SettingsCommand)
 @click.argument("size", callback=_read_size, metavar="WxH")
-@click.option("--image-id", metavar="ID", help="Show the crop of this image: its corner comes from its id.")
+@click.option(
+    "--image-id", type=as_text, metavar="ID", help="Show the crop of this image: its corner comes from its id."
+)
 @config_options(*_SETTINGS)
 @json_option
 def command(size: tuple[int, int], image_id: str | None, config: Config, as_json: bool) -> None:

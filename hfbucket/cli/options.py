@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -13,6 +14,7 @@ import click
 
 from hfbucket.config import Config, choices, is_several, is_switch, setting_names
 from hfbucket.config_values import JOINED, flag, shown
+from hfbucket.core.keys import text_of
 from hfbucket.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -40,7 +42,13 @@ _METAVARS = {
     "work_dir": "DIR", "cache_dir": "DIR", "sections": "DIR", "template": "DIR", "license_link": "URL",
     "ray_address": "ADDRESS", "spark_master": "URL", "stall_timeout": "SECONDS",
 }  # fmt: skip
+_PLACES = ("NAME|FILE", "FILE", "DIR", "URL", "ADDRESS")
 _KEY = "hfbucket.settings_given"
+
+
+def as_text(argument: str) -> str:
+    """Return an argument that is no path: of what is no UTF-8 in it, text as image ids have it. A type for click."""
+    return text_of(os.fsencode(argument))
 
 
 class SettingOption(click.Option):
@@ -156,5 +164,7 @@ def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         extra["type"] = click.Choice(choices(name))
     elif not is_switch(name):
         extra["metavar"] = _METAVARS.get(name, "N" if "low" in field.metadata else "TEXT")
+        if extra["metavar"] not in _PLACES:
+            extra["type"] = as_text
     names = flag(name) + (f"/--no-{flag(name)[2:]}" if is_switch(name) else "")
     return click.option(names, name, cls=SettingOption, default=None, multiple=several, help=text, **extra)

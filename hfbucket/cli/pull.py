@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from hfbucket.cli.options import as_text
 from hfbucket.cli.output import events, json_option, printable, show
 from hfbucket.config_values import read
 from hfbucket.stages.pull.run import Pulled, pull
@@ -18,8 +19,12 @@ def _size(context: click.Context, option: click.Parameter, text: str | None) -> 
 @click.command()
 @click.argument("repo", metavar="REPO")
 @click.option("-o", "--output", metavar="DIR", help="Folder to write. [default: the repository's name, here]")
-@click.option("--config", "configs", multiple=True, metavar="NAME", help="Only this loader config, such as r512.")
-@click.option("--bucket", "buckets", multiple=True, metavar="ID", help="Only this bucket, such as r512_p1024x1024.")
+@click.option(
+    "--config", "configs", multiple=True, type=as_text, metavar="NAME", help="Only this loader config, such as r512."
+)
+@click.option(
+    "--bucket", "buckets", multiple=True, type=as_text, metavar="ID", help="Only this bucket, such as r512_p1024x1024."
+)
 @click.option("--max-bytes", metavar="SIZE", callback=_size,
               help="At most so many bytes of shards, such as 40GB: the same share of every bucket.")  # fmt: skip
 @click.option("--revision", metavar="REV", help="Branch, tag or commit of the repository. [default: main]")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from hfbucket.cli.options import as_text
 from hfbucket.cli.output import events, json_option, printable, show
 from hfbucket.core.card.numbers import size
 from hfbucket.core.transfer.push import summary_of
@@ -21,7 +22,7 @@ from hfbucket.stages.push.run import PushReport, push
 @click.option("--private/--no-private", default=None, help="Visibility of a repository that is made. [default: public]")
 @click.option("--revision", metavar="BRANCH", help="Branch of the repository. [default: main]")
 @click.option("--create-pr", is_flag=True, help="Leave the changes in a pull request.")
-@click.option("--commit-message", metavar="TEXT", help="First line of the commit.")
+@click.option("--commit-message", type=as_text, metavar="TEXT", help="First line of the commit.")
 @click.option("--token", metavar="TOKEN", help="Access token. [default: of `hf auth login`, or HF_TOKEN]")
 @click.option("--publish-ledger", is_flag=True, help="Also send the ledger: what became of every input, by name.")
 @click.option("--samples-repo", metavar="REPO", help="Also put the sample tables into this repository, with a viewer.")

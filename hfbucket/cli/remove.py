@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from hfbucket.cli.options import as_text
 from hfbucket.cli.output import events, json_option, show
 from hfbucket.config import Config
 from hfbucket.core.card.numbers import number, plural
@@ -19,7 +20,9 @@ from hfbucket.stages.remove import Removal, remove
 @click.argument("export", metavar="EXPORT")
 @click.option("--ids", metavar="FILE", help="Text file of image_ids, or keys of samples, one a line.")
 @click.option("--sha256", metavar="FILE", help="Text file of the sources' SHA-256, one a line, as sha256sum writes it.")
-@click.option("--where", metavar="SQL", help="Condition over the samples, such as \"meta.license = 'unknown'\".")
+@click.option(
+    "--where", type=as_text, metavar="SQL", help="Condition over the samples, such as \"meta.license = 'unknown'\"."
+)
 @click.option("--dry-run", is_flag=True, help="Say how many would go; change nothing.")
 @click.option("--work-dir", metavar="DIR", help="Work folder of the build; <export>.work by default.")
 @click.option("--template", metavar="DIR", help="Jinja templates of the card, where it was made with such.")

@@ -6,14 +6,17 @@ from dataclasses import asdict
 
 import click
 
+from hfbucket.cli.options import as_text
 from hfbucket.cli.output import json_option, printable, show
 from hfbucket.stages.why import MEANINGS, Answer, LeftOut, left_out, why
 
 
 @click.command()
 @click.argument("export")
-@click.argument("image_id", required=False)
-@click.option("--reason", metavar="OUTCOME", help="List the inputs with this outcome, such as skipped_too_small.")
+@click.argument("image_id", required=False, type=as_text)
+@click.option(
+    "--reason", type=as_text, metavar="OUTCOME", help="List the inputs with this outcome, such as skipped_too_small."
+)
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
               help="List at most so many; 0 for all.")  # fmt: skip
 @json_option

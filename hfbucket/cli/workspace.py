@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from hfbucket.cli.main import COMMANDS
-from hfbucket.cli.options import SettingsCommand, config_options
+from hfbucket.cli.options import SettingsCommand, as_text, config_options
 from hfbucket.cli.output import events, json_option, printable, show
 from hfbucket.config import Config
 from hfbucket.core.workspace.brought import STATUSES
@@ -23,7 +23,7 @@ _SETTINGS = (
     "source_type", "workers", "cache_dir",
 )  # fmt: skip
 
-_variant = click.option("--variant", required=True, metavar="NAME", help="Name of these captions.")
+_variant = click.option("--variant", required=True, type=as_text, metavar="NAME", help="Name of these captions.")
 
 
 @click.group("workspace", help=COMMANDS["workspace"])
@@ -62,12 +62,16 @@ def _init_text(done: init.Initialised) -> str:
 @_variant
 @click.option("--match", type=click.Choice(["image_id", "key", "source_sha256"]),
               help="What the rows name images by; without it the columns' names tell.")  # fmt: skip
-@click.option("--id-column", metavar="NAME", help="Column that names the image, where it is called otherwise.")
-@click.option("--text-column", metavar="NAME", help="Column with the caption  [default: text, caption]")
-@click.option("--model", metavar="TEXT", help="Model that wrote the captions.")
+@click.option(
+    "--id-column", type=as_text, metavar="NAME", help="Column that names the image, where it is called otherwise."
+)
+@click.option("--text-column", type=as_text, metavar="NAME", help="Column with the caption  [default: text, caption]")
+@click.option("--model", type=as_text, metavar="TEXT", help="Model that wrote the captions.")
 @click.option("--prompt", metavar="TEXT", help="Its prompt; @FILE takes it from a file.")
-@click.option("--parameters", metavar="JSON", help="Its parameters, a JSON object.")
-@click.option("--source-id", metavar="ID", help="Id of this model, prompt and parameters  [default: made of them]")
+@click.option("--parameters", type=as_text, metavar="JSON", help="Its parameters, a JSON object.")
+@click.option(
+    "--source-id", type=as_text, metavar="ID", help="Id of this model, prompt and parameters  [default: made of them]"
+)
 @click.option("--keep", is_flag=True, help="Captions that are there stay; otherwise those of FILE take their place.")
 @json_option
 def _import(
@@ -101,7 +105,7 @@ def _import(
 
 def _prompt(given: str | None) -> str | None:
     if given is None or not given.startswith("@"):
-        return given
+        return given and as_text(given)
     try:
         return Path(given[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -138,7 +142,7 @@ def _import_text(done: bring.Imported) -> str:
 @command.command("export")
 @click.argument("workspace")
 @click.argument("file", default="-")
-@click.option("--variant", "variants", multiple=True, metavar="NAME", help="Only this one, repeatable.")
+@click.option("--variant", "variants", multiple=True, type=as_text, metavar="NAME", help="Only this one, repeatable.")
 @click.option("--status", "statuses", multiple=True, type=click.Choice(STATUSES), default=("ok",), show_default=True,
               help="Only captions with this status, repeatable.")  # fmt: skip
 @json_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def _split(argument: str) -> tuple[str, str]:
         return "", argument
     if match["name"] in (".", "..") or match["name"] != match["name"].strip():
         raise SourceError(f"{argument}: a name must not be {match['name']!r}: it is put before every image_id")
-    return match["name"], match["url"]
+    return text_of(os.fsencode(match["name"])), match["url"]
 
 
 def _own_name(url: str) -> str:
