@@ -71,7 +71,7 @@ class Unit:
 class UnitFacts:
     """What a scan learned about a unit beside its rows; facts of units fold with `+`."""
 
-    #: Files or members that are no images and no sidecars, by extension ("" for none).
+    #: Files or members that are no images and no sidecars, or are hidden, by extension ("" for none).
     ignored: Mapping[str, int] = field(default_factory=dict)
     #: Links, devices, directories, names that are absolute or climb.
     ignored_members: int = 0

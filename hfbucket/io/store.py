@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob as local_glob
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ _VERSION_KEYS = (
     "mtime", "LastModified", "Last-Modified", "last_modified", "updated", "created",
 )  # fmt: skip
 
+_UP_TO_HIDDEN = re.compile(r"(?:(?!\.)[^/]*/)*\.[^/]*")
+
 _OF_LINKS = ("text/html", "application/xhtml+xml")
 """What a folder is on the web."""
 
@@ -51,8 +54,8 @@ class FileInfo:
     mtime_ns: int
     #: Changes whenever the bytes may have.
     version: str
-    #: `missing`: a link to nothing; `other`: pipe, socket, device.
-    kind: Literal["file", "missing", "other"] = "file"
+    #: `missing`: a link to nothing; `other`: pipe, socket, device; `hidden`: of whatever kind, it was not looked at.
+    kind: Literal["file", "missing", "other", "hidden"] = "file"
     #: Of its bytes, 64 hex digits, where the listing tells.
     sha256: str | None = None
 
@@ -99,23 +102,24 @@ def info(url: str, path: bytes = b"") -> FileInfo:
     return _remote_info(path, patiently(partial(asked, fs, remote)))
 
 
-def walk(root: str, *, deep: bool = True, token: str | bool | None = None) -> list[FileInfo]:
+def walk(root: str, *, deep: bool = True, hidden: bool = False, token: str | bool | None = None) -> list[FileInfo]:
     """Return every file below a folder, sorted by the bytes of its path; hidden names are skipped.
 
     Links are followed, except those that lead back into a folder they stand in.
 
     Args:
         deep: also look into the folders below.
+        hidden: also return what has a hidden name, be it a file or a folder, which is not entered.
     """
-    found = list(_walk_local(root, deep) if is_local(root) else _walk_remote(root, deep, token))
-    return sorted(found, key=lambda file: file.path)
+    walked = _walk_local(root, deep) if is_local(root) else _walk_remote(root, deep, token)
+    return sorted((file for file in walked if hidden or file.kind != "hidden"), key=lambda file: file.path)
 
 
 def names_in(folder: str) -> list[bytes]:
     """Return the names of the files in a folder, sorted; hidden ones are skipped."""
     if is_local(folder):
         return [file.path for file in walk(folder, deep=False) if file.kind == "file"]
-    return sorted(below.encode("utf-8") for below in _listed(folder, False, None)[1])
+    return sorted(below.encode("utf-8") for below in _listed(folder, False, None)[1] if not _hidden(below))
 
 
 def glob(root: str, pattern: str) -> list[bytes]:
@@ -165,8 +169,10 @@ def _below(root: str, name: str) -> str:
     return name[len(start) :]
 
 
-def _hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
+def _hidden(path: str) -> str:
+    """Return a path up to the first hidden name in it; nothing where there is none."""
+    match = _UP_TO_HIDDEN.match(path)
+    return match[0] if match else ""
 
 
 def _local_info(path: bytes, status: os.stat_result) -> FileInfo:
@@ -186,8 +192,8 @@ def _remote_info(path: bytes, facts: Mapping[str, Any]) -> FileInfo:
     return FileInfo(path=path, size_bytes=size_bytes, mtime_ns=0, version=version, sha256=sha256)
 
 
-def _missing(path: bytes) -> FileInfo:
-    return FileInfo(path=path, size_bytes=0, mtime_ns=0, version="missing", kind="missing")
+def _missing(path: bytes, kind: Literal["missing", "hidden"] = "missing") -> FileInfo:
+    return FileInfo(path=path, size_bytes=0, mtime_ns=0, version=kind, kind=kind)
 
 
 def _walk_local(root: str, deep: bool) -> Iterator[FileInfo]:
@@ -199,9 +205,10 @@ def _walk_local(root: str, deep: bool) -> Iterator[FileInfo]:
         below, around = stack.pop()
         with os.scandir(os.path.join(base, below) if below else base) as entries:
             for entry in entries:
-                if entry.name.startswith(b"."):
-                    continue
                 path = below + b"/" + entry.name if below else entry.name
+                if entry.name.startswith(b"."):
+                    yield _missing(path, "hidden")
+                    continue
                 try:
                     status = entry.stat()
                 except OSError:  # a link to nothing, or around in circles
@@ -214,7 +221,10 @@ def _walk_local(root: str, deep: bool) -> Iterator[FileInfo]:
 
 
 def _walk_remote(root: str, deep: bool, token: str | bool | None) -> Iterator[FileInfo]:
-    fs, listed = _listed(root, deep, token)
+    fs, everything = _listed(root, deep, token)
+    listed = {below: facts for below, facts in everything.items() if not _hidden(below)}
+    for below in {_hidden(below) for below in everything} - {""}:
+        yield _missing(below.encode("utf-8"), "hidden")
     for below, facts in zip(listed, _facts(fs, list(listed.values())), strict=True):
         yield _remote_info(below.encode("utf-8"), facts)
 
@@ -234,7 +244,7 @@ def _listed(root: str, deep: bool, token: str | bool | None) -> tuple[Any, dict[
     else:
         listed = find()
     named = ((_below(path, name), facts) for name, facts in listed.items())
-    return fs, {below: facts for below, facts in named if below and not _hidden(below)}
+    return fs, {below: facts for below, facts in named if below}
 
 
 def _facts(fs: Any, listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 (of fsspec)

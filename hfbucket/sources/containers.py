@@ -43,7 +43,7 @@ def list_containers(
     root, named, found = files.root, files.named, files.found
     ends = tuple(f".{extension}" for extension in extensions)
     shards = {file.path.rpartition(b".")[0] for file in found if text_of(file.path).lower().endswith(ends)}
-    ignored: Counter[str] = Counter()
+    ignored = Counter(files.hidden)
     odd, records = 0, 0
     units, notes = [], list[str]()
     unused = [] if files.is_folder else _others(root, {file.path for file in found})
@@ -163,7 +163,7 @@ def files_of(url: str) -> Files:
     root, path = store.split_name(url)
     there = store.look(url, path)
     if there == "folder":
-        return Files(root=url, named=frozenset(), found=store.walk(url), is_folder=True)
+        return _shown(url, (), store.walk(url, hidden=True), is_folder=True)
     if isinstance(there, store.FileInfo):
         return Files(root=root, named=frozenset({path}), found=_whole(root, there))
     root, pattern = store.split_glob(url)
@@ -176,7 +176,13 @@ def files_of(url: str) -> Files:
     for path, files in zip(paths, store.ahead((partial(_matched, root, path), far) for path in paths), strict=True):
         named.update(file.path for file in files if file.path == path)
         found.update({file.path: file for file in files})
-    return Files(root=root, named=frozenset(named), found=[found[path] for path in sorted(found)])
+    return _shown(root, named, [found[path] for path in sorted(found)])
+
+
+def _shown(root: str, named: Iterable[bytes], found: Sequence[store.FileInfo], *, is_folder: bool = False) -> Files:
+    hidden = Counter(extension_of(text_of(file.path)) for file in found if file.kind == "hidden")
+    shown = [file for file in found if file.kind != "hidden"]
+    return Files(root=root, named=frozenset(named), found=shown, hidden=hidden, is_folder=is_folder)
 
 
 def _whole(root: str, named: store.FileInfo) -> list[store.FileInfo]:
@@ -195,4 +201,4 @@ def _matched(root: str, path: bytes) -> list[store.FileInfo]:
         return [there]
     if there == "nothing":  # any more, or a link to nothing
         return [store.info(matched, path)]
-    return [replace(file, path=path + b"/" + file.path) for file in store.walk(matched)]
+    return [replace(file, path=path + b"/" + file.path) for file in store.walk(matched, hidden=True)]

@@ -97,14 +97,15 @@ def _look(path: str, files: Files) -> SourceKind:
         what = " and ".join(f"{found[kind]} {_WORDS[kind]}" for kind in kinds)
         raise SourceError(f"{path}: holds {what}: say which with --source-type {' or '.join(kinds)}")
     if not kinds:
-        raise SourceError(f"{path}: {_nothing(list(names.values()), len(tables))}; {_READ}")
+        raise SourceError(f"{path}: {_nothing(list(names.values()), len(tables), sum(files.hidden.values()))}; {_READ}")
     return kinds[0]
 
 
-def _nothing(names: Sequence[str], tables: int) -> str:
+def _nothing(names: Sequence[str], tables: int, hidden: int) -> str:
     """Return in words that nothing can be read, and what is there instead."""
     if not names:
-        return "matches no file"
+        passed_over = f" but {hidden} whose names begin with a dot, which are passed over" if hidden else ""
+        return f"matches no file{passed_over}"
     counts = sorted(Counter(extension_of(name) for name in names).items(), key=lambda found: (-found[1], found[0]))
     what = ", ".join(f"{count} .{end}" if end else f"{count} without extension" for end, count in counts[:8])
     hint = " (no Parquet file has a column of bytes: are these lists of URLs?)" if tables else ""

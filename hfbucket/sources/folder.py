@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO, Final, cast
@@ -44,7 +44,7 @@ def list_units(spec: SourceSpec, number: int, config: Config, files: Files | Non
     units = tuple(_unit(spec, number, root, part, listed) for part in slices)
     beside = listed.beside()
     urls = tuple(store.join(root, path) for path in beside)
-    return Listing(units=units, facts=listed.facts(beside), beside=urls)
+    return Listing(units=units, facts=listed.facts(beside, files.hidden), beside=urls)
 
 
 def random_access(unit: Unit) -> bool:
@@ -126,9 +126,9 @@ class _Folder:
         others = (path for path, file in self._found.items() if path not in self._used and file.kind == "file")
         return may_annotate(path for path in others if not is_record(path, shards))
 
-    def facts(self, beside: Sequence[bytes]) -> UnitFacts:
+    def facts(self, beside: Sequence[bytes], hidden: Mapping[str, int]) -> UnitFacts:
         """Return what lay there beside images and what belongs to them."""
-        ignored: Counter[str] = Counter()
+        ignored = Counter(hidden)
         odd, records = 0, 0
         shards = {path.rpartition(b"/")[0] for path in self._used}
         for file in self._found.values():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from hfbucket.core.units import Unit, UnitFacts
 from hfbucket.io.store import FileInfo
@@ -19,6 +19,8 @@ class Files:
     #: Those that were named themselves, by the path or by its glob.
     named: frozenset[bytes]
     found: Sequence[FileInfo]
+    #: What has a hidden name, which is passed over, by extension; a folder is one.
+    hidden: Mapping[str, int] = field(default_factory=dict)
     #: A folder was given.
     is_folder: bool = False
 

@@ -35,6 +35,14 @@ def test_walk_is_sorted_by_bytes_and_skips_hidden_names(root: str) -> None:
     assert [file.path for file in store.walk(root, deep=False)] == [b"a.jpg", b"b.txt", "ü.png".encode()]
 
 
+def test_hidden_names_are_given_where_asked_for_and_not_entered(root: str) -> None:
+    kinds = {file.path: file.kind for file in store.walk(root, hidden=True)}
+    assert {path for path, kind in kinds.items() if kind == "hidden"} == {b"._a.jpg", b"b/.hidden"}
+    assert [path for path, kind in kinds.items() if kind == "file"] == [file.path for file in store.walk(root)]
+    assert list(kinds) == sorted(kinds)
+    assert store.names_in(root) == [b"a.jpg", b"b.txt", "ü.png".encode()]
+
+
 def test_globs_give_paths_below_their_root(root: str) -> None:
     assert store.glob(root, "*.jpg") == [b"a.jpg"]
     assert store.glob(root, "b*") == [b"b", b"b.txt"]

@@ -16,6 +16,7 @@ from tests.sources.drawn import image, put, tar
 def root(tmp_path: Path) -> Path:
     put(tmp_path, {"photos/d/a.jpg": image(), "photos/notes.npy": b"", "tars/0.tar": tar([]), "tars/0_stats.json": b"",
                    "gz/a.tgz": b"", "gz/b.tar.gz": b"", "mixed/a.jpg": image(), "mixed/a.tar": tar([]),
+                   "dots/.a.jpg": image(), "dots/.b/a.jpg": image(),
                    "text/a.md": b"", "text/LICENSE": b"", "odd [1]/a.jpg": image(), "a=b/c.jpg": image()})  # fmt: skip
     (tmp_path / "tables").mkdir()
     (tmp_path / "urls").mkdir()
@@ -67,7 +68,8 @@ def test_other_stores_are_seen_alike(tmp_path: Path) -> None:
         ("text", r"holds no images: found 1 without extension, 1 .md; images .* are read"),
         ("urls", r"holds no images: found 1 .parquet \(no Parquet file has a column of bytes: are these lists of URLs"),
         ("none", "none: no such file or folder"),
-        ("*.zip", "matches no file"),
+        ("*.zip", "matches no file;"),
+        ("dots", "matches no file but 2 whose names begin with a dot, which are passed over; images"),
     ],
 )
 def test_what_is_unclear_stops(root: Path, path: str, message: str) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hfbucket.config import Config
-from hfbucket.core.units import SourceSpec, UnitFacts
+from hfbucket.core.units import SourceKind, SourceSpec, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.sources import SOURCES, Listing, contents, folder
 from tests.sources.drawn import image, put
@@ -50,7 +50,7 @@ def test_captions_and_metadata_lie_beside_images_at_any_depth(tmp_path: Path) ->
     }
     assert by_id(table, "meta")["d/e/b.c.PNG"] == '{"score":0.5}'
     assert by_id(table, "path")["d/e/b.c.PNG"] == b"d/e/b.c.PNG"
-    assert facts.ignored == {"caption": 1, "md": 1, "txt": 1}
+    assert facts.ignored == {"": 2, "caption": 1, "jpg": 1, "md": 1, "txt": 1}
     assert facts.sidecars == {"caption": 1, "json": 1, "txt": 2}
     assert facts.meta_keys == ("score", "text")
 
@@ -172,6 +172,22 @@ def test_broken_links_and_unreadable_files_are_source_errors(tmp_path: Path) -> 
     outcomes = {"a.jpg": None, "e.jpg": "decode_errors", "l.jpg": "source_errors", "ok.jpg": None}
     assert by_id(table, "outcome") == outcomes
     assert facts.ignored_members == 1
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+@pytest.mark.parametrize("kind", ["folder", "tars", "parquet"])
+def test_hidden_names_are_counted_and_left_out(tmp_path: Path, place: str, kind: SourceKind) -> None:
+    root = str(tmp_path / "x") if place == "local" else f"memory://hidden/{tmp_path.name}/{kind}"
+    end = {"folder": "jpg", "tars": "tar", "parquet": "parquet"}[kind]
+    hidden = [f".a.{end}", f"d/._b.{end}", ".DS_Store", *(f"d/.git/{number}.{end}" for number in range(5))]
+    put(root, {f"a.{end}": b"", f"d/b.{end}": b"", **dict.fromkeys(hidden, b"")})
+    for url in (root, f"{root}/*", f"{root}/d"):
+        listing = SOURCES[kind].list_units(SourceSpec(name="x", url=url, kind=kind), 0, Config())
+        below_root = {"": 1, end: 1} if url == root else {}
+        in_d = {"": 1, end: 1}
+        assert listing.facts.ignored == {key: in_d[key] + below_root.get(key, 0) for key in in_d}
+        assert listing.facts.ignored_members == 0
+        assert sum(len(unit.entries) or 1 for unit in listing.units) == (1 if url.endswith("/d") else 2)
 
 
 def test_a_file_that_goes_while_scanning_stops(tmp_path: Path) -> None:
