@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +13,9 @@ from hfbucket.io.atomic import begin_flush, naming
 
 _FLUSH_BYTES: Final = 16 << 20
 """Written before the system is told to begin with the disk."""
+
+_PARTS_AT_ONCE: Final = 1024
+"""Of one call of the system (IOV_MAX of Linux)."""
 
 
 class FlushedFile:
@@ -36,16 +41,24 @@ class FlushedFile:
         with suppress(OSError):
             self._file.close()
 
-    def write(self, data: bytes) -> None:
+    def write(self, *parts: bytes) -> None:
         """Append bytes, all of them: one call of the system may take less than it is given."""
-        view = memoryview(data)
+        left = iter(parts)
         with naming(self._named):
-            while view:
-                view = view[os.write(self._file.fileno(), view) :]
-        self.size_bytes += len(data)
+            while some := list(islice(left, _PARTS_AT_ONCE)):
+                self._write(some)
         if self.size_bytes - self._begun >= _FLUSH_BYTES:
             begin_flush(self._file.fileno(), self._begun, self.size_bytes - self._begun)
             self._begun = self.size_bytes
+
+    def _write(self, parts: Sequence[bytes]) -> None:
+        total = sum(map(len, parts))
+        written = os.writev(self._file.fileno(), parts) if hasattr(os, "writev") else 0
+        if written < total:
+            rest = memoryview(b"".join(parts))[written:]
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
+        self.size_bytes += total
 
     def flush(self) -> None:
         """See all of it on the disk."""

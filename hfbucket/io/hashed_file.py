@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -70,15 +71,19 @@ class HashedFile:
         return self._hash.hexdigest()
 
     def _hand_over(self) -> None:
-        """Write what waits, in one piece unless that would copy much, while the thread hashes it."""
-        pieces = [b"".join(self._turn)] if self._turn_bytes < 2 * _TURN_BYTES else self._turn
-        for piece in pieces:
-            self._ahead.append((self._thread.submit(self._hash.update, piece), len(piece)))
-            self._ahead_bytes += len(piece)
-            self._file.write(piece)
+        """Write what waits, while the thread hashes it."""
+        self._ahead.append((self._thread.submit(self._digest, self._turn), self._turn_bytes))
+        self._ahead_bytes += self._turn_bytes
+        self._file.write(*self._turn)
         self._turn, self._turn_bytes = [], 0
         while self._ahead_bytes > _WAITING_BYTES:
             self._take_back()
+
+    def _digest(self, parts: Sequence[bytes]) -> None:
+        """Hash parts, small ones in one piece: the interpreter's lock changes hands for each."""
+        whole = [b"".join(parts)] if sum(map(len, parts)) < 2 * _TURN_BYTES else parts
+        for part in whole:
+            self._hash.update(part)
 
     def _take_back(self) -> None:
         hashed, size = self._ahead.popleft()

@@ -45,7 +45,7 @@ def test_a_full_disk_reaches_who_fills_the_file(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     with HashedFile(tmp_path / "file") as file, pytest.raises(OSError, match="No space left on device"):
         file.write(bytes(1 << 20))
 

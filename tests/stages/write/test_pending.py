@@ -49,7 +49,7 @@ def test_a_full_disk_is_named_and_what_parts_take(photos: str, tmp_path: Path, m
     out, work = tmp_path / "out", tmp_path / "out.work"
     with monkeypatch.context() as patch:
         in_parts(patch)
-        patch.setattr(os, "write", full)
+        patch.setattr(os, "writev", full)
         name = "buckets/r128_p1024x1024/shard-00000.0-2.tar"
         words = (
             f"{name}: the disk is full: {work}/parts/{name}; large shards are written in parts, which lie in {work} "
@@ -59,7 +59,7 @@ def test_a_full_disk_is_named_and_what_parts_take(photos: str, tmp_path: Path, m
         )
         with pytest.raises(BuildError, match=f"^{re.escape(words)}$"):
             build(photos, out, Config(**SETTINGS))
-        patch.setattr(os, "write", failing(errno.EFBIG))
+        patch.setattr(os, "writev", failing(errno.EFBIG))
         with pytest.raises(BuildError, match=r"of that size: .*; what is done stays done: run the same command again"):
             build(photos, out, Config(**SETTINGS))
     build(photos, tmp_path / "whole", Config(**SETTINGS))
@@ -70,7 +70,7 @@ def test_a_full_disk_is_named_and_what_parts_take(photos: str, tmp_path: Path, m
 
 
 def test_without_parts_nothing_is_said_of_them(photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     words = f"the disk is full: {tmp_path}/out/buckets/r[0-9]+_p[0-9x]+/shard-00000.tar; what is done stays done: run"
     with pytest.raises(BuildError, match=words):
         build(photos, tmp_path / "out", Config(**SETTINGS))
@@ -92,7 +92,7 @@ def left_by_the_killed(tmp_path: Path) -> list[Path]:
 def test_an_error_leaves_nothing_half_written(
     source: str, photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     left: list[Path] = []
 
     def killed(event: Event) -> None:
@@ -110,7 +110,7 @@ def test_what_cannot_be_removed_hides_no_error(photos: str, tmp_path: Path, monk
     def refuse(*folders: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(folders[0]))
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "writev", full)
     monkeypatch.setattr(pending, "remove_temporaries", refuse)
     with pytest.raises(BuildError, match="the disk is full"):
         build(photos, tmp_path / "out", Config(**SETTINGS))
