@@ -1,10 +1,11 @@
 """Measure reading: samples a second of this loader, of webdataset and of stock datasets over the same shards.
 
-    python scripts/bench_read.py path/to/photos
+    python -m scripts.bench_read [PHOTOS] [--images 3600] [--rounds 5] [--json]
 
-The photos (or drawn pictures, without a path) are built once in both image modes. All readers then run in turn, round
-after round, in one process with the page cache warm; what counts is the median of a round's ratios, for seconds differ
-from machine to machine and from minute to minute.
+The photos of a folder (without it those of scikit-image) are copied until there are enough for a steady state, and
+built once in both image modes. All readers then run in turn, round after round, in one process with the page cache
+warm; what counts is the median of a round's ratios, for seconds differ from machine to machine and from minute to
+minute.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_UPDATE_DOWNLOAD_COUNTS="0", HF_DATASETS
 
 import datasets
 import webdataset
-from PIL import Image
 
 import hfbucket
 from hfbucket.config import ImageMode
@@ -35,20 +35,12 @@ from hfbucket.load.plan import ShardRef, shard_refs
 from hfbucket.load.samples import COLUMNS, read_examples
 from hfbucket.load.shards import read_samples
 from hfbucket.load.tables import SampleTables, table_refs
+from scripts.bench_write import make_photos
 
 CONFIG: Final = hfbucket.Config(base=(512, 256), missing_caption="empty")
 
 Reader = Callable[[], int]
 """Reads everything once and returns the number of samples."""
-
-
-def draw(folder: Path, count: int) -> None:
-    """Write pictures with as much detail as photos have, in some shapes."""
-    for number in range(count):
-        w, h = ((500, 375), (375, 500), (640, 427), (512, 512))[number % 4]
-        noise = Image.effect_noise((w // 3, h // 3), 60 + number % 40).resize((w, h), Image.Resampling.BICUBIC)
-        Image.merge("RGB", (noise, noise.rotate(180), noise)).save(folder / f"{number:05d}.jpg", quality=92)
-        (folder / f"{number:05d}.txt").write_text(f"a drawn picture, number {number}", encoding="utf-8")
 
 
 def count(rows: Iterable[Any]) -> int:
@@ -180,16 +172,14 @@ def measure(readers: dict[str, Reader], rounds: int) -> dict[str, dict[str, floa
 def main() -> None:
     """Build, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", nargs="?", type=Path, help="folder of images; without it pictures are drawn")
-    parser.add_argument("--count", type=int, default=1000, help="how many pictures to draw")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("photos", nargs="?", type=Path)
+    parser.add_argument("--images", type=int, default=3600)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hfbucket-bench-") as folder:
-        photos = arguments.photos or Path(folder, "photos")
-        if arguments.photos is None:
-            photos.mkdir()
-            draw(photos, arguments.count)
+        photos = Path(folder, "photos")
+        make_photos(arguments.photos, photos, arguments.images)
         exports = [Path(folder, mode) for mode in ("reencode_jpeg", "passthrough_jpeg")]
         for export in exports:
             hfbucket.build(str(photos), export, replace(CONFIG, image_mode=cast(ImageMode, export.name)))
