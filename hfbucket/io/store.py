@@ -10,7 +10,7 @@ import glob as local_glob
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,14 +144,18 @@ def read_bytes(url: str, *, limit_bytes: int | None = None, token: str | bool | 
     return b"".join(pieces)
 
 
-def download(url: str, path: Path, size_bytes: int, *, parts: Sequence[str] = ()) -> None:
+def download(
+    url: str, path: Path, size_bytes: int, *, parts: Sequence[str] = (), check: Callable[[], None] = lambda: None
+) -> None:
     """Copy a file of `size_bytes` to a path of this machine: whole, or not at all.
 
     Args:
         parts: of a file that was split, all of its parts, to be joined.
+        check: called when all has come; where it raises, the copy is none.
 
     Raises:
         OSError: it cannot be read, or the disk is full.
+        SourceError: it has another size.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The disk works while the network does.
@@ -159,6 +163,10 @@ def download(url: str, path: Path, size_bytes: int, *, parts: Sequence[str] = ()
         for part in parts or (url,):
             for block in stream(part, size_bytes=None if parts else size_bytes):
                 file.write(block)
+        if file.size_bytes != size_bytes:
+            got = file.size_bytes
+            raise SourceError(f"{url}: has {got} bytes, listed were {size_bytes}; run the same command again")
+        check()
 
 
 def _below(root: str, name: str) -> str:

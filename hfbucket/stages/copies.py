@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -111,14 +112,5 @@ def fetched(unit: Unit, copy: Place | None) -> Iterator[Unit]:
 
 
 def _fetch(unit: Unit, path: Path) -> None:
-    if path.exists():
-        return
-    download(unit.url, path, unit.size_bytes, parts=unit.parts)
-    try:
-        got = path.stat().st_size
-        if got != unit.size_bytes:
-            raise SourceError(f"{unit.url}: has {got} bytes, listed were {unit.size_bytes}; run the same command again")
-        check_unchanged(unit)
-    except BaseException:
-        path.unlink(missing_ok=True)  # it has its name, and is not what that says
-        raise
+    if not path.exists():  # it has its name only when it is whole, and what was listed
+        download(unit.url, path, unit.size_bytes, parts=unit.parts, check=partial(check_unchanged, unit))
