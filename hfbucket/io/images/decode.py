@@ -70,8 +70,8 @@ def decode_rgb(
     Raises:
         SampleError: `decode_errors`, `unsupported_format` or `skipped_too_large`.
     """
-    plain = jpeg.read_plain(data) if at_least is None else None
-    return (plain and _plain(data, plain, max_pixels, apply_orientation)) or _any(
+    plain = jpeg.read_plain(data)
+    return (plain and _plain(data, plain, max_pixels, apply_orientation, at_least)) or _any(
         data, max_pixels=max_pixels, apply_orientation=apply_orientation, at_least=at_least
     )
 
@@ -92,11 +92,15 @@ def decode_bare(data: bytes) -> Image.Image | None:
     return image
 
 
-def _plain(data: bytes, plain: jpeg.Plain, max_pixels: int, apply_orientation: bool) -> Decoded | None:
+def _plain(
+    data: bytes, plain: jpeg.Plain, max_pixels: int, apply_orientation: bool, at_least: tuple[int, int] | None
+) -> Decoded | None:
     """Return the picture of a plain JPEG by the fast codec, or None where Pillow has to say what becomes of it."""
     found = upright("jpeg", plain.header)
     check_pixels(found.width, found.height, max_pixels)
-    image = jpeg_codec.decode(data, (plain.header.width, plain.header.height))
+    size = (plain.header.width, plain.header.height)
+    smaller = 1 if at_least is None else jpeg_codec.reduction(size, _stored(at_least, found.orientation))
+    image = jpeg_codec.decode(data, size, smaller=smaller)
     if image is None:
         return None
     notes: tuple[str, ...] = ()
@@ -116,7 +120,7 @@ def _any(data: bytes, *, max_pixels: int, apply_orientation: bool, at_least: tup
     bits = _bits(image, found.format)
     with decoding(found.format):
         if at_least is not None and found.format == "jpeg":
-            image.draft(None, at_least if found.orientation < 5 else at_least[::-1])
+            image.draft(None, _stored(at_least, found.orientation))
         frames = max(frames, _frames(image, found.format))
         image.load()
         rgb, notes = to_rgb(image, bits=bits, profile=image.info.get("icc_profile"))
@@ -150,6 +154,12 @@ def _bits(image: ImageFile.ImageFile, image_format: str) -> int:
         return 8
     deep = _DEEP.search(str(image.tile[0].args))
     return int(deep[1]) if deep else 8
+
+
+def _stored(upright_size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return an upright size as a file of that orientation has it."""
+    width, height = upright_size
+    return (width, height) if orientation < 5 else (height, width)
 
 
 def _frames(image: ImageFile.ImageFile, image_format: str) -> int:

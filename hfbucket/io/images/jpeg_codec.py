@@ -26,6 +26,9 @@ try:
 except ImportError:  # no wheel for this platform
     simplejpeg = None
 
+REDUCTIONS: Final = (8, 4, 2, 1)
+"""What a picture's sides may be divided by while it is decoded, by Pillow as well."""
+
 _PILLOW: Final = "pillow"
 _SIZES: Final = ((61, 53), (3, 2))
 _SUBSAMPLINGS: Final = ("444", "422", "420", "440", "411")
@@ -37,7 +40,7 @@ def codec() -> str:
     return _PILLOW if simplejpeg is None or only_pillow() or not _is_exact() else "simplejpeg"
 
 
-def decode(data: bytes, size: tuple[int, int]) -> Image.Image | None:
+def decode(data: bytes, size: tuple[int, int], *, smaller: int = 1) -> Image.Image | None:
     """Return the pixels of a plain JPEG in mode RGB, or None where Pillow has to read them.
 
     The image stands over memory that is not its own: it is read-only, Pillow copies it before it changes it.
@@ -45,26 +48,41 @@ def decode(data: bytes, size: tuple[int, int]) -> Image.Image | None:
     Args:
         data: the whole file.
         size: width and height, as stored.
+        smaller: one of `REDUCTIONS`: both sides are divided by it, rounded up, as `Image.draft` of Pillow does.
     """
-    return None if codec() == _PILLOW else _directly(data, size)
+    return None if codec() == _PILLOW else _directly(data, size, smaller)
 
 
-def _directly(data: bytes, size: tuple[int, int]) -> Image.Image | None:
+def reduction(size: tuple[int, int], at_least: tuple[int, int]) -> int:
+    """Return the largest of `REDUCTIONS` that leaves so many pixels a side, as `Image.draft` of Pillow chooses it."""
+    scale = min(side // least for side, least in zip(size, at_least, strict=True))
+    return next((smaller for smaller in REDUCTIONS if smaller <= scale), 1)
+
+
+def _directly(data: bytes, size: tuple[int, int], smaller: int) -> Image.Image | None:
+    width, height = (-(-side // smaller) for side in size)
     try:
-        pixels = simplejpeg.decode_jpeg(data, "RGBX", fastdct=False, fastupsample=False, strict=True)
+        pixels = simplejpeg.decode_jpeg(
+            data, "RGBX", fastdct=False, fastupsample=False, strict=True,
+            min_width=width, min_height=height, min_factor=smaller,
+        )  # fmt: skip
     except ValueError:
         return None
-    if pixels.shape != (size[1], size[0], 4):
+    if pixels.shape != (height, width, 4):
         return None
-    return image_over(pixels, size)
+    return image_over(pixels, (width, height))
 
 
 @lru_cache(maxsize=1)
 def _is_exact() -> bool:
     """Return whether the pixels are Pillow's."""
-    for data in _pictures():
+    for data, smaller in product(_pictures(), REDUCTIONS):
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            seen = _directly(data, image.size)
+            size, at_least = image.size, (image.width // smaller, image.height // smaller)
+            if not all(at_least):
+                continue
+            image.draft(None, at_least)
+            seen = _directly(data, size, smaller)
             if seen is None or seen.tobytes() != image.tobytes():
                 return False
     return True

@@ -30,6 +30,9 @@ _RUN_BYTES: Final = 4 << 20
 More would fetch images of other shards, and those fetch them again.
 """
 
+_TURN_BYTES: Final = 1 << 20
+"""Of images that are read one after the other: few enough to stay in a core's cache until they are written."""
+
 UnitPlace = Mapping[str, Any]
 Row = dict[str, Any]
 
@@ -76,7 +79,9 @@ class SourceReader:
             yield from read(some)
 
     def _read_here(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
-        return ((row, self._read(row)) for row in rows)
+        """Do as `read_all`, some images at a time: one step of work done many times over suits a processor."""
+        for some in _turns(rows):
+            yield from zip(some, list(map(self._read, some)), strict=True)
 
     def _read_far(self, rows: Iterable[Row]) -> Iterator[tuple[Row, bytes]]:
         """Do as `read_all`, ahead of what is taken."""
@@ -162,6 +167,20 @@ class SourceReader:
         if is_local(unit["url"]) and info(unit["url"]).version != unit["version"]:
             raise changed(unit["url"])
         return RandomFile(unit["url"], size_bytes=unit["size_bytes"], version=unit["version"])
+
+
+def _turns(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the rows in order, those together whose images have about `_TURN_BYTES`."""
+    turn: list[Row] = []
+    size = 0
+    for row in rows:
+        turn.append(row)
+        size += row["size_bytes"]
+        if size >= _TURN_BYTES:
+            yield turn
+            turn, size = [], 0
+    if turn:
+        yield turn
 
 
 def _read_file(unit: UnitPlace, row: Row) -> bytes:

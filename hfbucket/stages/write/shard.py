@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, tee
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -45,8 +46,13 @@ from hfbucket.stages.write.task import ShardTask
 _Order = tuple[bytes, dict[str, Any], Bucket, Config, bool]
 """What `make_image` makes an image of, and `_preview` a preview."""
 
-_Call = Callable[[Callable[[_Order], Any], _Order], Any]
-"""Calls a function of one image."""
+
+class _Calls(NamedTuple):
+    """Ways to call a function of one image."""
+
+    now: Callable[[Callable[[_Order], Any], _Order], Any]
+    #: Begins it at most, beside other work; what it returns gives the result.
+    later: Callable[[Callable[[_Order], Any], _Order], Callable[[], Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,19 +114,20 @@ def write_tar(task: ShardTask, fill: Callable[[ShardWriter, Came], None]) -> Non
 def _fill(task: ShardTask, shard: ShardWriter, came: Came) -> None:
     """Make every image of a task, and append its sample to the tar."""
     work, units_sha256 = task.job.work, task.job.units_sha256
-    with SourceReader(read_units(work.units, units_sha256), work) as sources, _caller(task) as call:
-        shown = _append_all(task, shard, sources, call, came)
-        shard.end()  # the disk is at work while previews are made
+    with SourceReader(read_units(work.units, units_sha256), work) as sources, _caller(task) as calls:
+        shown = _append_all(task, shard, sources, calls, came)
+        shard.end()  # the disk is at work while the last previews are made
         for preview in shown:
             with suppress(SampleError):  # no picture is worth an error
-                came.previews.append(preview if isinstance(preview, Preview) else call(_preview, preview))
+                came.previews.append(preview())
 
 
 def _append_all(
-    task: ShardTask, shard: ShardWriter, sources: SourceReader, call: _Call, came: Came
-) -> list[Preview | _Order]:
-    """Append every sample; return the previews of those that are shown, or what they are to be made of."""
-    wanted, shown = _shown(task), []
+    task: ShardTask, shard: ShardWriter, sources: SourceReader, calls: _Calls, came: Came
+) -> list[Callable[[], Preview]]:
+    """Append every sample; return what gives the previews of those that are shown."""
+    wanted = _shown(task)
+    shown: list[Callable[[], Preview]] = []
     batches, ahead = tee(batches_of(task))
     images = sources.read_all(row for batch in ahead for row in batch.rows)
     done = 0
@@ -128,14 +135,15 @@ def _append_all(
         for number, (row, source) in enumerate(islice(images, len(batch.rows))):
             order = (source, row, task.bucket, task.job.config, row["digest"] in wanted)
             try:
-                image = call(_make, order)
+                image = calls.now(_make, order)
             except SampleError as error:
                 came.rejected.append(Rejected(image_id=row["image_id"], outcome=error.outcome, detail=error.detail))
             else:
                 batch.add(number, shard, source, image.data, image.encoding)
                 came.notes.update(image.notes)
                 if order[-1]:
-                    shown.append(image.preview or order)
+                    made = image.preview
+                    shown.append(calls.later(_preview, order) if made is None else partial(_itself, made))
             done += 1
             report(done)
         came.samples.append(batch.samples())
@@ -143,13 +151,19 @@ def _append_all(
 
 
 @contextmanager
-def _caller(task: ShardTask) -> Iterator[_Call]:
+def _caller(task: ShardTask) -> Iterator[_Calls]:
     """Yield what calls a function of one image: here, or with care in a child."""
     if task.care == Care.NONE:
-        yield lambda function, order: function(order)
+        with ThreadPoolExecutor(1) as thread:  # decoding lets go of the interpreter's lock
+            yield _Calls(now=lambda function, order: function(order), later=lambda *call: thread.submit(*call).result)
         return
     with Isolated(stall_limit_s(task.job.config)) as child:
-        yield lambda function, order: carefully(child, task.care, function, order)
+        now = partial(carefully, child, task.care)
+        yield _Calls(now=now, later=lambda *call: partial(now, *call))
+
+
+def _itself(made: Preview) -> Preview:
+    return made
 
 
 def _make(order: _Order) -> Image:
