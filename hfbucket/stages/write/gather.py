@@ -3,7 +3,8 @@
 A shard's rows may lie anywhere in the index. Few are taken from where they are. Many would have the whole index read
 again and again: instead it is read once, in its own order, and its rows are dealt out to a temporary file, a stretch
 for every batch of shards; each batch is then read from there and put in order. So the cost of a row is the same however
-many there are, and memory is that of a batch, beside 4 bytes for every row of the index.
+many there are, and memory is that of a batch, or of every 256th row of the index where that is more, beside 4 bytes for
+every row.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from hfbucket.io.places import Place
 Int64s = npt.NDArray[np.int64]
 
 _PLACE: Final = "place"
+_DEALT_ROWS: Final = 1024
+"""Read at once for every batch, as that many stretches are dealt out: one of fewer rows costs more than its rows do."""
+
 _PACKED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -58,7 +62,7 @@ def in_member_order(index: Index, plan: Plan, columns: Sequence[str], most: int,
         with naming(here, NO_ROOM), TemporaryFile(dir=here) as file:
             dealt = _Dealt(file, plan.shards.start[[*(batch.start for batch in batches), len(plan.shards.bucket)]])
             place = _places(plan)
-            for start, piece in _pieces(index, columns, most):
+            for start, piece in _pieces(index, columns, max(most, _DEALT_ROWS * len(batches))):
                 dealt.add(piece, place[start : start + piece.num_rows])
             del place
             for number, shards in enumerate(batches):

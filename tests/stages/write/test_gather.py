@@ -17,11 +17,13 @@ COLUMNS = ("image_id", "captions", "width", "meta")
 
 
 @pytest.mark.parametrize("most", [1, 7, 30, 10_000])
+@pytest.mark.parametrize("dealt", [1, 1024])
 @pytest.mark.parametrize("shuffle", [None, 3])
 def test_every_batch_has_whole_shards_in_order(
-    most: int, shuffle: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    most: int, dealt: int, shuffle: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hfbucket.io.tables.ROW_GROUP_ROWS", 16)
+    monkeypatch.setattr("hfbucket.stages.write.gather._DEALT_ROWS", dealt)
     sizes = [(600, 600), (900, 600), (10, 10), (600, 900)]
     rows = [row(f"{n}", *sizes[n * n % 7 % 4], captions=[f"say {n}", None, "ä" * n]) for n in range(120)]
     index = write_index(tmp_path, rows[:50], [], rows[50:])
