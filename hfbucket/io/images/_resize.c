@@ -35,6 +35,7 @@
 #define FRACTION_BITS 22
 #define HALF (1 << (FRACTION_BITS - 1))
 #define GROUP 4 /* inputs that a wide path takes at once: windows are padded to a multiple */
+#define MOST_AT_ONCE 9 /* how many times narrower `Both` makes an image; beyond, one pass after the other is faster */
 #define BLOCK 4 /* rows that the second pass makes as soon as the first has come to them: they are in the cache then */
 
 /* One axis: `count` outputs from the `span` inputs after `first`. Each is the weighted sum of `taps` of these, from
@@ -56,11 +57,16 @@ typedef void Horizontal(Rows in, int rows, const Axis *axis, uint8_t *out);
 /* Fills `out`, of axis->count rows of `size` bytes, from as many bytes of rows of `in`. */
 typedef void Vertical(Rows in, size_t size, const Axis *axis, uint8_t *out);
 
+/* Does both passes, rows first, from `height` rows, with windows of `down` that begin at whole groups; 0 where memory
+ * runs out. Only colors count, and the fourth byte of a pixel comes out as 0. */
+typedef int Both(Rows in, int height, const Axis *across, const Axis *down, uint8_t *out);
+
 typedef struct {
     const char *name;
     int digit_bits;
     Horizontal *horizontal;
     Vertical *vertical;
+    Both *both; /* or NULL */
 } Kernel;
 
 /* ------------------------------------------------------------------ weights */
@@ -75,7 +81,7 @@ static double cubic(double x) {
 
 static int rounded(double weight) {
     double scaled = weight * (1 << FRACTION_BITS);
-    return (int)(weight < 0 ? scaled - 0.5 : scaled + 0.5);
+    return (int)(scaled + copysign(0.5, scaled));
 }
 
 /* Writes the digits of four weights. */
@@ -87,10 +93,8 @@ static void cut(const int32_t *weight, int digit_bits, uint8_t *digits) {
             memcpy(digits + 2 * tap, &low, 2);
             memcpy(digits + 2 * (GROUP + tap), &high, 2);
         } else {
-            int8_t low = (int8_t)k, middle = (int8_t)((k - low) >> 8);
-            digits[tap] = (uint8_t)low;
-            digits[GROUP + tap] = (uint8_t)middle;
-            digits[2 * GROUP + tap] = (uint8_t)((k - low - middle * 256) >> 16);
+            k = (k + 0x8080) ^ 0x8080; /* carries make the bytes signed: k is the sum of them, shifted */
+            for (int digit = 0; digit < 3; digit++) digits[digit * GROUP + tap] = (uint8_t)(k >> 8 * digit);
         }
     }
 }
@@ -114,21 +118,23 @@ static int window(const Filter *filter, double center, int *low) {
     return (high > filter->size ? filter->size : high) - *low;
 }
 
-static void set_window(Axis *axis, int i, const Filter *filter, double center, double *room) {
+static void set_window(Axis *axis, int i, const Filter *filter, double center, int step, double *room) {
     double inverse = 1.0 / filter->stretch, sum = 0.0;
     int low, taps = window(filter, center, &low);
     for (int x = 0; x < taps; x++) {
         room[x] = cubic((x + low - center + 0.5) * inverse);
         sum += room[x];
     }
-    int start = low + axis->taps > filter->size ? filter->size - axis->taps : low; /* the padding stays inside */
+    int start = low / step * step;
+    if (step == 1 && low + axis->taps > filter->size) start = filter->size - axis->taps; /* the padding stays inside */
     int32_t *weight = axis->weight + (size_t)i * axis->taps + (low - start);
     for (int x = 0; x < taps; x++) weight[x] = rounded(sum != 0.0 ? room[x] / sum : room[x]);
     axis->start[i] = start;
 }
 
-/* Prepares outputs `first` to `first + count` of an axis from `size` inputs to `resized`; 0 where memory runs out. */
-static int make_axis(Axis *axis, int size, int resized, int first, int count, int digit_bits) {
+/* Prepares outputs `first` to `first + count` of an axis from `size` inputs to `resized`; 0 where memory runs out.
+ * Windows start at multiples of `step`, 1 or GROUP; in the latter case the padding may lie behind the last input. */
+static int make_axis(Axis *axis, int size, int resized, int first, int count, int digit_bits, int step) {
     Filter filter = {.size = size, .scale = (double)(float)size / resized};
     filter.stretch = filter.scale < 1.0 ? 1.0 : filter.scale;
     filter.support = 2.0 * filter.stretch;
@@ -139,7 +145,8 @@ static int make_axis(Axis *axis, int size, int resized, int first, int count, in
         int taps = window(&filter, (first + i + 0.5) * filter.scale, &low);
         axis->taps = taps > axis->taps ? taps : axis->taps;
     }
-    int padded = (axis->taps + GROUP - 1) / GROUP * GROUP, is_wide = digit_bits && padded <= size;
+    int padded = (axis->taps + step - 1 + GROUP - 1) / GROUP * GROUP;
+    int is_wide = digit_bits && (padded <= size || step > 1);
     axis->taps = is_wide ? padded : axis->taps;
     size_t weights = (size_t)count * (size_t)axis->taps, groups = is_wide ? weights / GROUP : 0;
     double *room = malloc(sizeof(double) * (size_t)axis->taps);
@@ -148,7 +155,7 @@ static int make_axis(Axis *axis, int size, int resized, int first, int count, in
     axis->digits = groups ? calloc(groups, 16) : NULL;
     int done = room && axis->start && axis->weight && (!groups || axis->digits);
     if (done) {
-        for (int i = 0; i < count; i++) set_window(axis, i, &filter, (first + i + 0.5) * filter.scale, room);
+        for (int i = 0; i < count; i++) set_window(axis, i, &filter, (first + i + 0.5) * filter.scale, step, room);
         axis->first = axis->start[0];
         axis->span = axis->start[count - 1] + axis->taps - axis->first;
         for (int i = 0; i < count; i++) axis->start[i] -= axis->first;
@@ -542,28 +549,32 @@ VNNI static void vertical_vnni(Rows in, size_t size, const Axis *axis, uint8_t *
     }
 }
 
+#include "_resize_vbmi.h"
+
 #endif
 
 static const Kernel kernels[] = {
 #ifdef HAVE_AVX2
-    {"vnni", 8, horizontal_vnni, vertical_vnni},
-    {"avx2", 16, horizontal_avx2, vertical_avx2},
+    {"vbmi", 8, horizontal_vnni, vertical_vnni, both_vbmi},
+    {"vnni", 8, horizontal_vnni, vertical_vnni, NULL},
+    {"avx2", 16, horizontal_avx2, vertical_avx2, NULL},
 #endif
 #ifdef HAVE_SSE2
-    {"sse2", 16, horizontal_sse2, vertical_sse2},
+    {"sse2", 16, horizontal_sse2, vertical_sse2, NULL},
 #endif
 #ifdef HAVE_NEON
-    {"neon", 16, horizontal_neon, vertical_neon},
+    {"neon", 16, horizontal_neon, vertical_neon, NULL},
 #endif
-    {"plain", 0, horizontal_plain, vertical_plain},
+    {"plain", 0, horizontal_plain, vertical_plain, NULL},
 };
 
 static int runs_here(const Kernel *kernel) {
 #ifdef HAVE_AVX2
     int avx2 = !!__builtin_cpu_supports("avx2");
+    int vnni = avx2 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
     if (kernel->horizontal == horizontal_avx2) return avx2;
-    if (kernel->horizontal == horizontal_vnni)
-        return avx2 && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+    if (kernel->both) return vnni && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi");
+    if (kernel->horizontal == horizontal_vnni) return vnni;
 #endif
     (void)kernel;
     return 1;
@@ -641,11 +652,14 @@ static int passes(Rows in, const Axis *across, const Axis *down, int down_first,
 static int resize(const uint8_t *source, const Order *o, const Kernel *kernel, uint8_t *out) {
     Axis across = {0}, down = {0};
     Rows in = {source, (size_t)o->source_w * PIXEL};
-    int done = make_axis(&across, o->source_w, o->resized_w, o->left, o->w, kernel->digit_bits) &&
-               make_axis(&down, o->source_h, o->resized_h, o->top, o->h, kernel->digit_bits);
+    int done = make_axis(&across, o->source_w, o->resized_w, o->left, o->w, kernel->digit_bits, 1);
+    int at_once = kernel->both && across.digits && o->source_h != o->resized_h && !o->down_first &&
+                  o->source_w <= MOST_AT_ONCE * (int64_t)o->resized_w;
+    done = done && make_axis(&down, o->source_h, o->resized_h, o->top, o->h, kernel->digit_bits, at_once ? GROUP : 1);
     if (done) {
         in.first += (size_t)down.first * in.stride + (size_t)across.first * PIXEL;
-        done = passes(in, &across, &down, o->down_first, kernel, out);
+        done = at_once ? kernel->both(in, o->source_h - down.first, &across, &down, out)
+                       : passes(in, &across, &down, o->down_first, kernel, out);
     }
     free_axis(&across);
     free_axis(&down);

@@ -94,6 +94,44 @@ def test_sizes_of_photos(size: Size, resized: Size) -> None:
             assert chosen.resize(image, resized, box).tobytes() == expected, name
 
 
+def boxes(resized: Size) -> Iterator[Box]:
+    """Boxes at the borders and between them, of widths around what a vector takes: 1 to 6, 16, 17 and all."""
+    width, height = resized
+    for w in sorted({min(w, width) for w in (1, 2, 3, 4, 5, 6, 16, 17, width)}):
+        for h in sorted({min(h, height) for h in (1, 5, height)}):
+            for left in sorted({0, (width - w) // 2, width - w}):
+                yield (left, height - h, left + w, height)
+
+
+@compiled
+@pytest.mark.parametrize(
+    "factor", [1 / 11, 1 / 9, 1 / 8.7, 1 / 7, 1 / 5.5, 1 / 4, 1 / 3.7, 1 / 3, 1 / 2.1, 0.59, 0.97, 1.3]
+)
+@pytest.mark.parametrize("size", [(137, 61), (250, 33)])
+def test_boxes_and_factors_at_their_bounds(size: Size, factor: float) -> None:
+    """The wider paths take outputs and rows by fives, fours and sixteens, from as many inputs as factors leave near."""
+    resized = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+    (_, image) = pictures(size, 5)
+    whole = Image.frombytes("RGB", resized, by_passes(image, resized, (0, 0, *resized), down_first=False))
+    for box in boxes(resized):
+        expected = whole.crop(box).tobytes()
+        for name in KERNELS:
+            chosen = Kernel(name=name, is_down_first=lambda *_sizes: False)
+            assert chosen.resize(image, resized, box).tobytes() == expected, (name, box)
+
+
+@compiled
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (4, 2), (5, 3), (7, 400), (400, 3), (3000, 5), (5, 3000)])
+@pytest.mark.parametrize("resized", [(1, 1), (2, 3), (11, 9), (130, 70)])
+def test_narrow_and_long(size: Size, resized: Size) -> None:
+    for image in pictures(size, 7):
+        for down_first in (False, True):
+            expected = by_passes(image, resized, (0, 0, *resized), down_first=down_first)
+            for name in KERNELS:
+                chosen = Kernel(name=name, is_down_first=lambda *_sizes, first=down_first: first)
+                assert chosen.resize(image, resized, (0, 0, *resized)).tobytes() == expected, name
+
+
 @compiled
 def test_hard_images(shared_data: Path) -> None:
     folder = shared_data / "hard"
