@@ -352,13 +352,11 @@ AVX2 static __m256i rounded_256(__m256i sum) {
     return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(HALF)), FRACTION_BITS);
 }
 
-/* Stores a pixel in each of four rows from their sums: `top` of rows 0 and 1, a lane each, `end` of rows 2 and 3. */
-AVX2 static void store_four(__m256i top, __m256i end, uint8_t *const out[4], size_t at) {
-    __m256i words = _mm256_packs_epi32(rounded_256(top), rounded_256(end));
-    __m256i bytes = _mm256_packus_epi16(words, words);
-    int pixel[4] = {_mm256_extract_epi32(bytes, 0), _mm256_extract_epi32(bytes, 4),
-                    _mm256_extract_epi32(bytes, 1), _mm256_extract_epi32(bytes, 5)};
-    for (int j = 0; j < 4; j++) memcpy(out[j] + at, &pixel[j], PIXEL);
+/* Stores four outputs of two rows, a lane each. */
+AVX2 static inline void store_two(__m256i a, __m256i b, __m256i c, __m256i d, uint8_t *first, uint8_t *second) {
+    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    _mm_storeu_si128((__m128i *)first, _mm256_castsi256_si128(bytes));
+    _mm_storeu_si128((__m128i *)second, _mm256_extracti128_si256(bytes, 1));
 }
 
 /* The sums of two rows, a lane each, from those of two lanes each. */
@@ -373,30 +371,42 @@ AVX2 static __m256i packed_256(const __m256i sum[4]) {
     return _mm256_packus_epi16(_mm256_packs_epi32(r[0], r[1]), _mm256_packs_epi32(r[2], r[3]));
 }
 
-/* Four rows at once: one lane takes pixels 0 and 1, the other 2 and 3. */
-AVX2 static void four_rows_avx2(const uint8_t *const row[4], const Axis *axis, uint8_t *const out[4]) {
+/* Makes output `i` of four rows, two to a vector: of each row, one lane takes pixels 0 and 1, the other 2 and 3. */
+AVX2 static inline void output_avx2(const uint8_t *const row[4], const Axis *axis, int i, __m256i output[2]) {
     const __m256i by_channel = _mm256_setr_epi8(0, -1, 4, -1, 1, -1, 5, -1, 2, -1, 6, -1, 3, -1, 7, -1,
                                                 8, -1, 12, -1, 9, -1, 13, -1, 10, -1, 14, -1, 11, -1, 15, -1);
     const __m256i lows = _mm256_setr_epi8(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3,
                                           4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
     const __m256i highs = _mm256_or_si256(lows, _mm256_set1_epi8(8));
-    const __m128i *digits = (const __m128i *)axis->digits;
-    for (int i = 0; i < axis->count; i++) {
-        size_t at = (size_t)axis->start[i] * PIXEL;
-        __m256i low[4], high[4];
-        for (int j = 0; j < 4; j++) low[j] = high[j] = _mm256_setzero_si256();
-        for (int tap = 0; tap < axis->taps; tap += 4, at += 16) {
-            __m256i k = _mm256_broadcastsi128_si256(_mm_loadu_si128(digits++));
-            __m256i kl = _mm256_shuffle_epi8(k, lows), kh = _mm256_shuffle_epi8(k, highs);
-            for (int j = 0; j < 4; j++) {
-                __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(row[j] + at)));
-                four = _mm256_shuffle_epi8(four, by_channel);
-                low[j] = _mm256_add_epi32(low[j], _mm256_madd_epi16(four, kl));
-                high[j] = _mm256_add_epi32(high[j], _mm256_madd_epi16(four, kh));
-            }
+    const __m128i *digits = (const __m128i *)axis->digits + (size_t)i * axis->taps / GROUP;
+    size_t at = (size_t)axis->start[i] * PIXEL;
+    __m256i low[4], high[4];
+    for (int j = 0; j < 4; j++) low[j] = high[j] = _mm256_setzero_si256();
+    for (int tap = 0; tap < axis->taps; tap += 4, at += 16) {
+        __m256i k = _mm256_broadcastsi128_si256(_mm_loadu_si128(digits++));
+        __m256i kl = _mm256_shuffle_epi8(k, lows), kh = _mm256_shuffle_epi8(k, highs);
+        for (int j = 0; j < 4; j++) {
+            __m256i four = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(row[j] + at)));
+            four = _mm256_shuffle_epi8(four, by_channel);
+            low[j] = _mm256_add_epi32(low[j], _mm256_madd_epi16(four, kl));
+            high[j] = _mm256_add_epi32(high[j], _mm256_madd_epi16(four, kh));
         }
-        for (int j = 0; j < 4; j++) low[j] = whole_256(low[j], high[j]);
-        store_four(of_lanes(low[0], low[1]), of_lanes(low[2], low[3]), out, (size_t)i * PIXEL);
+    }
+    for (int j = 0; j < 4; j++) low[j] = whole_256(low[j], high[j]);
+    output[0] = rounded_256(of_lanes(low[0], low[1]));
+    output[1] = rounded_256(of_lanes(low[2], low[3]));
+}
+
+AVX2 static void four_rows_avx2(const uint8_t *const row[4], const Axis *axis, uint8_t *const out[4]) {
+    for (int i = 0; i < axis->count; i += 4) {
+        int first = i + 4 > axis->count ? axis->count - 4 : i; /* the last four overlap the ones before */
+        size_t at = (size_t)first * PIXEL;
+        __m256i a[2], b[2], c[2], d[2];
+        output_avx2(row, axis, first, a);
+        output_avx2(row, axis, first + 1, b);
+        output_avx2(row, axis, first + 2, c);
+        output_avx2(row, axis, first + 3, d);
+        for (int j = 0; j < 2; j++) store_two(a[j], b[j], c[j], d[j], out[2 * j] + at, out[2 * j + 1] + at);
     }
 }
 
@@ -416,7 +426,10 @@ static void by_four_rows(FourRows *four, Rows in, int rows, const Axis *axis, ui
 }
 
 static void horizontal_avx2(Rows in, int rows, const Axis *axis, uint8_t *out) {
-    by_four_rows(four_rows_avx2, in, rows, axis, out);
+    if (axis->count < 4)
+        horizontal_plain(in, rows, axis, out);
+    else
+        by_four_rows(four_rows_avx2, in, rows, axis, out);
 }
 
 AVX2 static void vertical_avx2(Rows in, size_t size, const Axis *axis, uint8_t *out) {
@@ -496,11 +509,7 @@ VNNI static void four_rows_vnni(const uint8_t *const row[4], const Axis *axis, u
         output_vnni(row, axis, first + 1, b);
         output_vnni(row, axis, first + 2, c);
         output_vnni(row, axis, first + 3, d);
-        for (int j = 0; j < 2; j++) {
-            __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(a[j], b[j]), _mm256_packs_epi32(c[j], d[j]));
-            _mm_storeu_si128((__m128i *)(out[2 * j] + at), _mm256_castsi256_si128(bytes));
-            _mm_storeu_si128((__m128i *)(out[2 * j + 1] + at), _mm256_extracti128_si256(bytes, 1));
-        }
+        for (int j = 0; j < 2; j++) store_two(a[j], b[j], c[j], d[j], out[2 * j] + at, out[2 * j + 1] + at);
     }
 }
 
