@@ -1,6 +1,7 @@
 """Measure the memory of every command, process by process, and hold it against the bound that is documented.
 
-    python -m scripts.bench_memory [PHOTOS] [--images 300 1200] [--rows 20000 100000] [--only COMMAND]... [--json FILE]
+    python -m scripts.bench_memory [PHOTOS] [--images 300 1200] [--rows 20000 100000] [--caption-bytes 120]
+        [--only COMMAND]... [--json FILE]
 
 Two kinds of sources at two sizes each: photos (of the folder PHOTOS, without it those of scikit-image, under other
 names; one of fifty enlarged to 16 megapixels), where single images and shards weigh, and rows (tars of tiny images
@@ -243,13 +244,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("photos", type=Path, nargs="?")
     parser.add_argument("--images", type=int, nargs="*", default=[300, 1200])
     parser.add_argument("--rows", type=int, nargs="*", default=[20_000, 100_000])
+    parser.add_argument("--caption-bytes", type=int, default=120, help="of the tiny images (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=list(LIMITS), default=[])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     makers: dict[str, tuple[list[int], Callable[[Path, int], Corpus]]] = {
         "photos": (options.images, lambda root, count: enlarged_photos(options.photos, root, count)),
-        "rows": (options.rows, tiny_rows),
+        "rows": (options.rows, lambda root, count: tiny_rows(root, count, options.caption_bytes)),
     }
     for kind, (sizes, make) in makers.items():
         peaks, pixels = [], 0

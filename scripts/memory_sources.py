@@ -32,6 +32,8 @@ class Corpus:
     bases: tuple[str, ...]
     #: Of its largest image.
     pixels: int
+    #: Of a caption, about.
+    caption_bytes: int = 120
 
     @property
     def some_id(self) -> str:
@@ -47,8 +49,13 @@ class Corpus:
         """Write a caption of every image."""
         with path.open("w", encoding="utf-8") as file:
             for image_id in self.image_ids:
-                text = f"Another caption of {image_id}, as long as captions are and longer " * 2
+                text = said(f"Another caption of {image_id}, as long as captions are and longer ", self.caption_bytes)
                 file.write(json.dumps({"image_id": image_id, "text": text}) + "\n")
+
+
+def said(text: str, size_bytes: int) -> str:
+    """Return ASCII text said again until it is that long."""
+    return (text * (size_bytes // len(text) + 1))[: max(size_bytes, len(text))]
 
 
 def enlarged_photos(photos: Path | None, root: Path, count: int) -> Corpus:
@@ -78,7 +85,7 @@ def enlarged_photos(photos: Path | None, root: Path, count: int) -> Corpus:
     )  # fmt: skip
 
 
-def tiny_rows(root: Path, count: int) -> Corpus:
+def tiny_rows(root: Path, count: int, caption_bytes: int) -> Corpus:
     """Write tars of so many tiny images with captions and metadata, and a folder for tars with a third as many."""
     buffer = io.BytesIO()
     Image.new("RGB", (80, 64), "green").save(buffer, "JPEG")
@@ -89,7 +96,9 @@ def tiny_rows(root: Path, count: int) -> Corpus:
         for start in range(first, stop, _ROWS_A_TAR):
             with tarfile.open(folder / f"{start:07d}.tar", "w") as tar:
                 for number in range(start, min(stop, start + _ROWS_A_TAR)):
-                    text = f"The caption of image {number}, about as long as captions of photos are, or longer"
+                    text = said(
+                        f"The caption of image {number}, as long as captions of photos are, or longer ", caption_bytes
+                    )
                     for name, data in ((f"{number:08d}.jpg", image), (f"{number:08d}.txt", text.encode())):
                         member = tarfile.TarInfo(name)
                         member.size = len(data)
@@ -100,5 +109,5 @@ def tiny_rows(root: Path, count: int) -> Corpus:
     ids = [f"{n - n % _ROWS_A_TAR:07d}.tar/{n:08d}" for n in range(count)]
     return Corpus(
         source=root / "rows", grown=root / "more", grow=lambda: fill(root / "more", count + 1, count + count // 3),
-        image_ids=ids, bases=("64",), pixels=80 * 64,
+        image_ids=ids, bases=("64",), pixels=80 * 64, caption_bytes=caption_bytes,
     )  # fmt: skip
