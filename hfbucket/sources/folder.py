@@ -38,7 +38,7 @@ def list_units(spec: SourceSpec, number: int, config: Config, files: Files | Non
     wanted = None
     if not files.is_folder:
         wanted = frozenset(file.path for file in found)
-        found = _beside(root, wanted)
+        found = _beside(root, found)
     listed = _Folder(root, found, wanted, config)
     slices = _slices(listed.entries)
     units = tuple(_unit(spec, number, root, part, listed) for part in slices)
@@ -186,18 +186,20 @@ class _Folder:
         return 0 if path is None else self._found[path].size_bytes
 
 
-def _beside(root: str, wanted: frozenset[bytes]) -> list[store.FileInfo]:
-    """Return the files of every folder that a wanted one lies in, up to the root: its sidecars and metadata."""
+def _beside(root: str, wanted: Sequence[store.FileInfo]) -> list[store.FileInfo]:
+    """Return the files wanted, and of every folder that one lies in, up to the root: its sidecars and metadata."""
     folders = {b""}
-    for path in wanted:
+    for file in wanted:
+        path = file.path
         while (path := path.rpartition(b"/")[0]) not in folders:
             folders.add(path)
-    found = []
+    found = {file.path: file for file in wanted}  # hidden ones, too, where they were asked for
     for folder in folders:
         url = store.join(root, folder) if folder else root
         below = folder + b"/" if folder else b""
-        found += [replace(file, path=below + file.path) for file in store.walk(url, deep=False)]
-    return sorted(found, key=lambda file: file.path)
+        files = (replace(file, path=below + file.path) for file in store.walk(url, deep=False))
+        found |= {file.path: file for file in files}
+    return [found[path] for path in sorted(found)]
 
 
 def _slices(entries: Sequence[FileEntry]) -> Iterator[list[FileEntry]]:

@@ -152,6 +152,15 @@ def test_globs_and_single_files_take_what_lies_beside(tmp_path: Path) -> None:
     assert by_id(scan(f"{root}/d/a.jpg")[0], "captions") == {"a.jpg": [None, None, "a"]}
 
 
+def test_hidden_files_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    root = put(
+        tmp_path, {".a.jpg": image(), "a.jpg": image(), "metadata.jsonl": b'{"file_name": ".a.jpg", "text": "a"}'}
+    )
+    for url in (f"{root}/.a.jpg", f"{root}/.*.jpg"):
+        assert by_id(scan(url)[0], "captions") == {".a.jpg": [None, "a", None]}
+        assert scan(url)[1].ignored == {}
+
+
 def test_file_names_of_any_bytes_are_looked_for(tmp_path: Path) -> None:
     lines = b'{"file_name": "caf\xe9.jpg"}\n{"file_name": "\\ud83d.jpg"}\n{"file_name": "a\\u0000b"}'
     table, _ = scan(put(tmp_path, {"metadata.jsonl": lines, "x.jpg": image()}))

@@ -9,14 +9,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import hfbucket
+from hfbucket.core.key_sets import keys_of
 from hfbucket.core.keys import digest_of, key_of
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.errors import ChangeError, ConfigError
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.stages.change.find import Named
 from hfbucket.stages.remove import remove
 from hfbucket.stages.verify.run import verify
 from hfbucket.stages.why import why
@@ -157,8 +161,15 @@ def test_a_dry_run_and_nothing_found_write_nothing(export: Path) -> None:
     old = tree(export), (export / "manifest.json").read_bytes()
     done = remove(export, ids=["0000.jpg"], dry_run=True)
     assert (done.images, done.shards_rewritten, done.dry_run) == (1, 1, True)
-    assert remove(export, ids=["nowhere.jpg"]).unknown == 1
+    assert remove(export, ids=["nowhere.jpg", "no\udcff.jpg"]).unknown == 2
     assert (tree(export), (export / "manifest.json").read_bytes()) == old
+
+
+def test_a_file_name_that_is_no_utf8_means_its_image_id() -> None:
+    named = Named(["caf\udce9.jpg", "caf%E9.jpg"])
+    seen = np.zeros(len(named), dtype=bool)
+    assert named.note_ids(keys_of(pa.array(["caf%E9.jpg", "a.jpg"])), seen).tolist() == [True, False]
+    assert seen.tolist() == [True]
 
 
 def test_what_makes_no_sense(export: Path) -> None:

@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 from hfbucket.core.events import Notice, OnEvent, Progress
 from hfbucket.core.filter.columns import sample_columns
 from hfbucket.core.key_sets import KEY_BYTES, Values, from_hex, keys_of, places, values_of
-from hfbucket.core.keys import digest_of
+from hfbucket.core.keys import digest_of, text_of
 from hfbucket.core.manifest.model import Manifest
+from hfbucket.core.meta import raw_bytes
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.core.removal import REMOVED, Bools, Int64s
 from hfbucket.errors import ConfigError
@@ -75,7 +76,7 @@ class Named:
     def __init__(self, ids: Iterable[str]) -> None:
         of_names, given_keys, of_given = bytearray(), bytearray(), bytearray()
         for name in ids:
-            own = digest_of(name)[:KEY_BYTES]
+            own = digest_of(text_of(raw_bytes(name)))[:KEY_BYTES]  # a file's name may be no UTF-8; its image_id is
             of_names += own
             if _KEY.fullmatch(name):
                 given_keys += bytes.fromhex(name)
