@@ -74,6 +74,7 @@ def _serve_files(ends: Connection, folder: Path, late_s: float, rate: float) -> 
 def _serve_hub(ends: Connection, folder: Path, late_s: float, rate: float) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-hub-") as root, serving(Path(root)) as hub:
         hub.commit_folder(REPO, folder)
+        hub.redirects = True  # of what is large, as the real one does it
         if late_s:
             hub.faults.add("*", "late", calls=range(1, 1 << 40), pause_s=late_s)
         ends.send(hub.endpoint)

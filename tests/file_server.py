@@ -15,6 +15,7 @@ import mimetypes
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -92,10 +93,13 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
-    def __init__(self, files: FileServer, port: int) -> None:
+    def __init__(self, files: FileServer, port: int, certificate: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.files = files
         files.url = f"http://127.0.0.1:{self.server_address[1]}"
+        if certificate is not None:
+            self.socket = certificate.wrap_socket(self.socket, server_side=True)
+            files.url = files.url.replace("http:", "https:")
 
     def handle_error(self, request: object, client_address: object) -> None:
         pass  # clients go away when they know enough
@@ -192,17 +196,17 @@ class _Handler(BaseHTTPRequestHandler):
             if not with_body:
                 return 0
             end = start + (stop - start) // 2 if fault == "cut" else stop
-            sent = self.body(file.fileno(), start, end, rate)
+            sent = self.body(file, start, end, rate)
         if fault == "cut":
             self.hang_up()
         return sent
 
-    def body(self, file: int, start: int, stop: int, rate: float) -> int:
+    def body(self, file: BinaryIO, start: int, stop: int, rate: float) -> int:
         began, position = time.monotonic(), start
         with contextlib.suppress(ConnectionError):
             while position < stop:
                 size = min(_PIECE_BYTES, stop - position)
-                sent = os.sendfile(self.connection.fileno(), file, position, size)
+                sent = self.connection.sendfile(file, position, size)
                 if not sent:
                     break
                 position += sent
@@ -218,9 +222,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_files(folder: Path, port: int = 0) -> Iterator[FileServer]:
-    """Serve the files of a folder from this process."""
-    server = _Server(FileServer(folder), port)
+def serving_files(folder: Path, port: int = 0, *, certificate: ssl.SSLContext | None = None) -> Iterator[FileServer]:
+    """Serve the files of a folder from this process; with a certificate by https."""
+    server = _Server(FileServer(folder), port, certificate)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

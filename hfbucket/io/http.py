@@ -7,20 +7,13 @@ bytes come by urllib3, unless fsspec was told more than headers: then its own cl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from typing import Any, Final, NoReturn
 
 import urllib3
 from fsspec.implementations.http import HTTPFileSystem, get_client
 
 from hfbucket.errors import SourceError, changed
-from hfbucket.io.ahead import AT_ONCE
-
-_TIMEOUT: Final = urllib3.Timeout(connect=30.0, read=60.0)
-_RETRIES: Final = urllib3.Retry(total=None, connect=1, read=1, redirect=10, status=0, other=0)
-"""At once: a connection that was kept may have been closed meanwhile."""
+from hfbucket.io.connections import connections, telling
 
 _TOLD: Final = ("ETag", "Content-MD5", "Digest", "Last-Modified")
 """Headers that change with a file's bytes, the best first."""
@@ -60,8 +53,8 @@ class Answer:
         at, headers = _addressed(fs, url)
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        with _told(url):
-            self._response = _pool().request("GET", at, headers=headers, preload_content=False)
+        with telling(url):
+            self._response = connections().request("GET", at, headers=headers, preload_content=False)
         self._is_empty = self._response.status == 416  # there are not so many bytes
         told = self._response.headers
         if not self._is_empty:
@@ -75,7 +68,7 @@ class Answer:
         """Return `size` bytes, fewer where it ends or breaks off, none at its end."""
         if self._is_empty:
             return b""
-        with _told(self._url):
+        with telling(self._url):
             return self._response.read(size, decode_content=False)
 
     def close(self) -> None:
@@ -135,8 +128,8 @@ def facts(fs: Any, url: str) -> dict[str, Any]:  # noqa: ANN401 (of fsspec)
 def _asked_about(fs: Any, url: str, method: str) -> Any:  # noqa: ANN401 (of fsspec, of urllib3)
     """Return the server's response, whose body is not read."""
     at, headers = _addressed(fs, url)
-    with _told(url):
-        response = _pool().request(method, at, headers=headers, preload_content=False)
+    with telling(url):
+        response = connections().request(method, at, headers=headers, preload_content=False)
     response.drain_conn() if method == "HEAD" else response.close()
     return response
 
@@ -174,26 +167,8 @@ def read_range(fs: Any, url: str, start: int, stop: int, *, version: str | None 
         answer.close()
 
 
-@cache
-def _pool() -> urllib3.PoolManager:
-    """Return the connections of this process."""
-    return urllib3.PoolManager(maxsize=AT_ONCE, timeout=_TIMEOUT, retries=_RETRIES)
-
-
 def _addressed(fs: Any, url: str) -> tuple[str, dict[str, str]]:  # noqa: ANN401 (of fsspec)
     """Return the URL as it is sent, and what goes with every request: what is counted are the file's own bytes."""
     at = fs.encode_url(url)
     login = urllib3.util.make_headers(basic_auth=f"{at.user}:{at.password or ''}") if at.user else {}
     return str(at.with_user(None)), {**login, **fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
-
-
-@contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Put what the client raises into errors that say whether another try may help."""
-    try:
-        yield
-    except urllib3.exceptions.HTTPError as error:
-        reason = getattr(error, "reason", None) or error
-        if isinstance(reason, urllib3.exceptions.ResponseError):  # of redirects without an end
-            raise SourceError(f"{url}: {reason}") from error
-        raise ConnectionError(f"{url}: the connection is lost: {type(reason).__name__}: {reason}") from error

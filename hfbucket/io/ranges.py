@@ -53,11 +53,12 @@ class RemoteFile:
     def _fetcher(self) -> Callable[[int, int], bytes]:
         """Return what fetches a range once."""
         if self.url.startswith("hf://"):
-            from hfbucket.io.hub import read as hub_read
+            from hfbucket.io.hub import file as hub_file
+            from hfbucket.io.hub import ranges as hub_ranges
 
-            file = hub_read.hub_file(self.url)
+            file = hub_file.hub_file(self.url)
             if file is not None:
-                return hub_read.HubRanges(file, self._token).read
+                return hub_ranges.HubRanges(file, self._token).read
         if is_http(self.url):
             from hfbucket.io import http
 

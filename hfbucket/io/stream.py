@@ -158,10 +158,11 @@ def _cached(url: str) -> str | None:
 def _opener(url: str, token: str | bool | None) -> Callable[[int], Answer] | None:
     """Return what opens an answer from some byte on; None for stores that give none."""
     if url.startswith("hf://"):
-        from hfbucket.io.hub import read as hub_read
+        from hfbucket.io.hub import file as hub_file
+        from hfbucket.io.hub import ranges as hub_ranges
 
-        file = hub_read.hub_file(url)
-        return None if file is None else partial(hub_read.Answer, hub_read.HubRanges(file, token))
+        file = hub_file.hub_file(url)
+        return None if file is None else partial(hub_ranges.Answer, hub_ranges.HubRanges(file, token))
     if is_http(url):
         from hfbucket.io import http
 

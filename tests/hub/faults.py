@@ -44,6 +44,8 @@ class Request:
     answer_bytes: int
     fault: Kind | None
     connection: int = 0
+    #: It came as it comes to a proxy.
+    is_proxied: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,13 +9,16 @@ import json
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from tests.hub.blobs import Entry, is_large
 from tests.hub.faults import Committed, Put
 from tests.hub.history import Commit, PullRequest, Refused, Repository
 from tests.hub.messages import Call, CutOff, Reply, answer
 from tests.hub.repositories import page
+
+SIGNATURE = "SignatureThatMustNeverBeShown"
+"""What lets anyone read a file of the CDN, for some time."""
 
 
 def _about(path: str, entry: Entry | None) -> dict[str, Any]:
@@ -203,14 +206,20 @@ def resolve(call: Call, kinds: str, repo_id: str, revision: str, path: str) -> R
     if entry is None:
         raise Refused(404, "Entry not found", "EntryNotFound", {"X-Repo-Commit": at.oid})
     headers = {"X-Repo-Commit": at.oid, "ETag": f'"{entry.sha256 if entry.is_lfs else entry.oid}"'}
-    if entry.is_lfs:
-        headers |= {"X-Linked-ETag": headers["ETag"]}
-        headers |= xet_headers(entry, f"{call.hub.endpoint}/api/{kinds or 'models'}/{repo_id}/xet-read-token/{at.oid}")
-        if call.hub.redirects:
-            port = call.hub.endpoint.rsplit(":", 1)[1]
-            headers["Location"] = f"http://localhost:{port}/cdn/{entry.sha256}"
-            return Reply(status=302, headers=headers)
-    return content(call, entry.sha256, headers)
+    if not entry.is_lfs:
+        return content(call, entry.sha256, headers)
+    headers |= {"X-Linked-ETag": headers["ETag"]}
+    headers |= xet_headers(entry, f"{call.hub.endpoint}/api/{kinds or 'models'}/{repo_id}/xet-read-token/{at.oid}")
+    return large(call, entry, path, headers)
+
+
+def large(call: Call, entry: Entry, path: str, headers: dict[str, str]) -> Reply:
+    """Give a large file, or say where it is to be had: by an address that is a key, too."""
+    if not call.hub.redirects:
+        return content(call, entry.sha256, headers)
+    port = call.hub.endpoint.rsplit(":", 1)[1]
+    query = urlencode({"response-content-disposition": f'inline; filename="{path}"', "Signature": SIGNATURE})
+    return Reply(status=302, headers={**headers, "Location": f"http://localhost:{port}/cdn/{entry.sha256}?{query}"})
 
 
 def xet_headers(entry: Entry, route: str) -> dict[str, str]:
@@ -228,8 +237,10 @@ def xet_token(call: Call, kinds: str, repo_id: str, what: str, revision: str) ->
 
 
 def cdn(call: Call, sha256: str) -> Reply:
-    if call.user is not None:
+    if call.has_token:
         raise Refused(400, "A token was sent to where it does not belong")
+    if call.query.get("Signature") != SIGNATURE:
+        raise Refused(403, "Not signed")
     return content(call, sha256, {"ETag": f'"{sha256}"'})
 
 

@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
             endpoint=route.name, method=self.command, path=unquote(parts.path), query=parts.query,
             range=self.headers.get("Range"), token=bool(token), status=reply.status if reply else None,
             answer_bytes=reply.length if reply and self.command != "HEAD" else 0, fault=fault.kind if fault else None,
-            connection=self.client_address[1],
+            connection=self.client_address[1], is_proxied=self.path.startswith("http://"),
         ))  # fmt: skip
         if reply is None:
             self.hang_up()

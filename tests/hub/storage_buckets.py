@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.hub.blobs import Entry
 from tests.hub.faults import Committed
-from tests.hub.files import below, content, xet_headers
+from tests.hub.files import below, large, xet_headers
 from tests.hub.history import Refused
 from tests.hub.messages import Call, Reply, answer
 from tests.hub.repositories import page
@@ -97,7 +97,7 @@ def resolve(call: Call, bucket_id: str, path: str) -> Reply:
     if entry is None:
         raise Refused(404, "Entry not found", "EntryNotFound")
     route = f"{call.hub.endpoint}/api/buckets/{bucket_id}/xet-read-token"
-    return content(call, entry.sha256, {"ETag": f'"{entry.sha256}"', **xet_headers(entry, route)})
+    return large(call, entry, path, {"ETag": f'"{entry.sha256}"', **xet_headers(entry, route)})
 
 
 def xet_token(call: Call, bucket_id: str, what: str) -> Reply:

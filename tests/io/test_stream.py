@@ -49,14 +49,15 @@ def test_no_file_and_short_files(tmp_path: Path) -> None:
     assert len(read_bytes("memory://stream/file", limit_bytes=10)) < len(DATA)
 
 
-@pytest.mark.parametrize("start", [0, 1_000_000])
-def test_lost_connections_are_taken_up(hub: LoopbackHub, tmp_path: Path, start: int) -> None:
+@pytest.mark.parametrize(("start", "step"), [(0, "resolve"), (1_000_000, "cdn")])
+def test_lost_connections_are_taken_up(hub: LoopbackHub, tmp_path: Path, start: int, step: str) -> None:
     hub.create("me/name")
     hub.commit("me/name", {"a/large.tar": DATA})
-    hub.faults.add("resolve", "cut", calls=range(1, 5))
+    hub.redirects = step == "cdn"
+    hub.faults.add(step, "cut", calls=range(1, 5))
     done = run_python(hub, CODE, tmp_path / "home", str(start), str(len(DATA)))
     assert done.stdout.strip() == hashlib.sha256(DATA[start:]).hexdigest()
-    ranges = [request.range or "bytes=0-" for request in hub.log.requests if request.endpoint == "resolve"]
+    ranges = [request.range or "bytes=0-" for request in hub.log.requests if request.endpoint == step]
     assert ranges[0] == f"bytes={start}-"
     assert len(ranges) == len(set(ranges)) == 5
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -166,19 +167,22 @@ assert min(map(len, parts)) >= 6 and sorted(sum(parts, [])) == everything
         assert sorted(asked(requests)) == every, name  # each shard once, and nothing else
 
 
-def test_faults_are_waited_out(hub: LoopbackHub, commit: str, export: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["resolve", "cdn"])
+def test_faults_are_waited_out(hub: LoopbackHub, commit: str, export: Path, tmp_path: Path, step: str) -> None:
+    hub.redirects = step == "cdn"
     hub.faults.add("resolve", "status", status=429, retry_after="1", match="manifest.json")
-    hub.faults.add("resolve", "cut", match="r64_p1024x1024/shard-00000.tar", calls={1, 2, 3})
-    hub.faults.add("resolve", "status", status=503, match="r64_p1024x1024/shard-00001.tar")
-    hub.faults.add("resolve", "drop", match="r64_p1152x832/shard-00000.tar")
-    hub.faults.add("resolve", "cut", match="samples/", calls={2})
+    hub.faults.add(step, "cut", match="r64_p1024x1024/shard-00000.tar", calls={1, 2, 3})
+    hub.faults.add(step, "status", status=503, match="r64_p1024x1024/shard-00001.tar")
+    hub.faults.add(step, "drop", match="r64_p1152x832/shard-00000.tar")
+    hub.faults.add(step, "cut", match="samples/", calls={2})
     run_python(hub, START + """
 import time
 time.sleep = lambda seconds: None
 assert keys(load("r64", revision=more[0])) == expected
 assert keys(load("r64", revision=more[0], columns=["key"])) == expected
 """, tmp_path / "home", str(export), commit)  # fmt: skip
-    first = [request for request in hub.log.requests if "r64_p1024x1024/shard-00000" in request.path]
+    gave = [request for request in hub.log.requests if request.endpoint == step]
+    first = [request for request in gave if "r64_p1024x1024/shard-00000" in unquote(request.path + request.query)]
     size = (export / "buckets" / "r64_p1024x1024" / "shard-00000.tar").stat().st_size
     sent = 0
     for request in first:

@@ -1,0 +1,253 @@
+"""What the Hub sends to another server for is read there without the Hub's client, where nothing speaks against it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import huggingface_hub
+import pytest
+import trustme
+import urllib3
+from huggingface_hub.utils._http import default_client_factory
+
+from hfbucket.io.hub import straight
+from hfbucket.io.hub.file import HubFile
+from hfbucket.io.hub.ranges import Answer, HubRanges
+from tests.file_server import FileServer, serving_files
+from tests.hub import files
+from tests.hub.client import client_here, run_python
+from tests.hub.loopback import TOKEN, LoopbackHub
+from tests.hub.messages import Call, Reply
+
+LARGE = bytes(range(256)) * 20_000 + b"the end"
+SHARD = HubFile(repo_id="me/name", path="buckets/b 1/shard-00000.tar")
+
+
+@pytest.fixture(autouse=True)
+def _client(hub: LoopbackHub, tmp_path: Path) -> Iterator[None]:
+    hub.create("me/name", private=True)
+    hub.commit("me/name", {SHARD.path: LARGE, "small.json": b"{}"})
+    hub.redirects = True
+    with client_here(hub, tmp_path / "home"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """What came of every question that went straight to the other server: its status."""
+    found: list[int | None] = []
+    ask = straight.ask
+
+    def listening(url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse | None:
+        answer = ask(url, headers)
+        found.append(None if answer is None else answer.status)
+        return answer
+
+    monkeypatch.setattr(straight, "ask", listening)
+    return found
+
+
+def read(source: HubRanges) -> bytes:
+    with Answer(source) as answer:
+        return answer.read()
+
+
+def steps(hub: LoopbackHub) -> list[tuple[str, bool, int | None]]:
+    """Return what was asked of whom, whether with the token, and what came of it."""
+    found = [(request.endpoint, request.token, request.status) for request in hub.log.requests]
+    hub.log.clear()
+    return found
+
+
+def test_bytes_come_from_the_other_server(hub: LoopbackHub, asked: list[int | None]) -> None:
+    source = HubRanges(SHARD, TOKEN)
+    assert read(source) == LARGE
+    assert steps(hub) == [("resolve", True, 302), ("cdn", False, 200)]
+    assert source.read(10, 2_000_010) == LARGE[10:2_000_010]
+    assert source.read(5, 6) == LARGE[5:6]
+    assert asked == [200, 206, 206]
+    assert len({request.connection for request in hub.log.requests}) == 1
+    assert steps(hub) == [("cdn", False, 206)] * 2
+
+
+def test_what_the_hub_gives_itself_comes_from_it(hub: LoopbackHub, asked: list[int | None]) -> None:
+    assert HubRanges(HubFile(repo_id="me/name", path="small.json"), TOKEN).read(0, 2) == b"{}"
+    assert steps(hub) == [("resolve", True, 206)]
+    assert asked == []
+
+
+def test_an_address_that_is_good_no_longer_is_asked_for_again(hub: LoopbackHub, asked: list[int | None]) -> None:
+    source = HubRanges(SHARD, TOKEN)
+    hub.faults.add("cdn", "status", status=403, calls={2})
+    for _ in range(3):
+        assert source.read(0, 100) == LARGE[:100]
+    assert asked == [206, 403, 206, 206]
+    said = [("resolve", True, 302), ("cdn", False, 206)]
+    assert steps(hub) == [*said, ("cdn", False, 403), *said, ("cdn", False, 206)]
+
+
+def test_where_a_new_address_is_no_good_either_the_client_reads(hub: LoopbackHub, asked: list[int | None]) -> None:
+    source = HubRanges(SHARD, TOKEN)
+    hub.faults.add("cdn", "status", status=403, calls={1})
+    assert [source.read(0, 100), source.read(7, 9)] == [LARGE[:100], LARGE[7:9]]
+    assert asked == [403]
+    said = [("resolve", True, 302), ("cdn", False, 403), ("resolve", True, 302)]
+    assert steps(hub) == [*said, ("cdn", False, 206), ("cdn", False, 206)]
+
+
+def test_where_nothing_answers_the_client_reads(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, asked: list[int | None]
+) -> None:
+    monkeypatch.setattr(straight, "connections", lambda _: urllib3.ProxyManager("http://127.0.0.1:9", retries=False))
+    source = HubRanges(SHARD, TOKEN)
+    assert [read(source), source.read(7, 9)] == [LARGE, LARGE[7:9]]
+    assert asked == [None]
+    assert not any(token for endpoint, token, _ in steps(hub) if endpoint == "cdn")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_waited_for_by_the_client(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, asked: list[int | None], status: int
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    hub.faults.add("cdn", "status", status=status, retry_after="7", calls={1, 2})
+    source = HubRanges(SHARD, TOKEN)
+    assert [read(source), read(source)] == [LARGE, LARGE]
+    assert waited == [8]
+    assert asked == [status, 200]
+
+
+def test_a_connection_that_is_cut_goes_on_there(hub: LoopbackHub, asked: list[int | None]) -> None:
+    hub.faults.add("cdn", "cut", calls={1, 2})
+    assert read(HubRanges(SHARD, TOKEN)) == LARGE
+    assert asked == [200, 206, 206]
+    half = len(LARGE) // 2
+    ranges = [request.range for request in hub.log.requests if request.endpoint == "cdn"]
+    quarter = half + (len(LARGE) - half) // 2
+    assert ranges == [None, f"bytes={half}-{len(LARGE) - 1}", f"bytes={quarter}-{len(LARGE) - 1}"]
+    assert hub.log.count("resolve") == 1
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
+def test_with_a_proxy_the_client_reads(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, asked: list[int | None], name: str
+) -> None:
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv(name, hub.endpoint)  # which answers what comes as to a proxy like any other request
+    huggingface_hub.close_session()
+    source = HubRanges(SHARD, TOKEN)
+    assert [read(source), source.read(7, 9)] == [LARGE, LARGE[7:9]]
+    assert asked == []
+    assert [request.is_proxied for request in hub.log.requests] == [name != "HTTPS_PROXY"] * 3
+    assert steps(hub) == [("resolve", True, 302), ("cdn", False, 200), ("cdn", False, 206)]
+
+
+def test_a_client_of_the_user_s_reads(hub: LoopbackHub, asked: list[int | None]) -> None:
+    made = []
+
+    def factory() -> Any:
+        made.append(default_client_factory())
+        return made[-1]
+
+    huggingface_hub.set_client_factory(factory)
+    try:
+        assert read(HubRanges(SHARD, TOKEN)) == LARGE
+    finally:
+        huggingface_hub.set_client_factory(default_client_factory)
+    assert len(made) == 1
+    assert asked == []
+    assert steps(hub) == [("resolve", True, 302), ("cdn", False, 200)]
+
+
+def test_a_client_with_other_names_inside_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert straight.is_open()
+    monkeypatch.delattr("huggingface_hub.utils._http._GLOBAL_CLIENT_FACTORY")
+    assert not straight.is_open()
+
+
+def test_what_comes_packed_is_left_to_the_client(
+    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, asked: list[int | None]
+) -> None:
+    def packed(call: Call, sha256: str, headers: dict[str, str]) -> Reply:
+        return Reply(content=gzip.compress(LARGE), headers={**headers, "Content-Encoding": "gzip"})
+
+    monkeypatch.setattr(files, "content", packed)
+    assert read(HubRanges(SHARD, TOKEN)) == LARGE
+    assert asked == [200]
+    assert hub.log.count("cdn") == 2
+
+
+@pytest.fixture
+def https(tmp_path: Path) -> Iterator[tuple[FileServer, Path]]:
+    """A file server by https, and the certificate of who vouches for it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(certificate)
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "a").write_bytes(LARGE)
+    with serving_files(tmp_path / "served", certificate=certificate) as server:
+        yield server, tmp_path / "authority.pem"
+
+
+def test_certificates_are_those_of_the_client(https: tuple[FileServer, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    server, authority = https
+    straight._certificates.cache_clear()
+    assert straight.ask(f"{server.url}/a", {}) is None
+    with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        huggingface_hub.get_session().get(f"{server.url}/a")
+    assert server.requests() == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    straight._certificates.cache_clear()
+    answer = straight.ask(f"{server.url}/a", {})
+    assert answer is not None
+    assert answer.read() == LARGE
+    straight._certificates.cache_clear()
+
+
+FORKED = """
+import os, sys
+from hfbucket.io.ranges import RemoteFile
+data = bytes(range(256)) * 20_000
+file = RemoteFile(sys.argv[1], size_bytes=len(data))
+assert file.read(0, 100) == data[:100]
+children = []
+for number in range(2):
+    children.append(os.fork())
+    if not children[-1]:
+        for start in range(number, 300_000, 3_000):
+            assert file.read(start, start + 2_000) == data[start : start + 2_000]
+        os._exit(0)
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("kind", ["hf", "http"])
+def test_processes_that_are_forked_off_have_connections_of_their_own(
+    hub: LoopbackHub, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.tar").write_bytes(LARGE)
+    with serving_files(tmp_path / "files") as server:
+        hub.log.clear()
+        url = f"{server.url}/a.tar" if kind == "http" else f"hf://datasets/me/name/{SHARD.path}"
+        run_python(hub, FORKED, tmp_path / "other-home", url)
+        connections = [request.connection for request in server.requests()]
+    connections += [request.connection for request in hub.log.requests if request.endpoint == "cdn"]
+    assert len(connections) == 201
+    assert sorted(map(connections.count, set(connections))) == [1, 100, 100]
