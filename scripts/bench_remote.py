@@ -3,13 +3,14 @@
     python -m scripts.bench_remote [PHOTOS] [--images 1000] [--repeats 3] [--late-ms 0 20] [--rate-mb 0] [--json]
 
 PHOTOS is a folder of JPEG photos (without it those of scikit-image), copied into two tars with captions and into a
-folder of single files. A file server and a Hub, both on the loopback, give them from processes of their own; every
-answer of theirs is late by so many milliseconds, and a connection of the file server gives at most --rate-mb megabytes
-a second (0: what it can). One sequential reader is a streaming GET of the same bytes and nothing else: by the standard
-library over http, by the Hub's client over hf; of single files one GET after another on one connection. What ends on
-the disk is held against such a reader that writes and flushes. Ways take turns in one process; medians count. Images
-of shards are read as eight shards would, each eighth image in turn: from the source, and, of tars, after they were
-spooled, as a build does it whose index is at hand.
+folder of single files. A file server and a Hub, both on the loopback, give them from processes of their own, the Hub
+by sending to another host name, as the real one does for what is large; every answer is late by so many milliseconds,
+and a connection of the file server gives at most --rate-mb megabytes a second (0: what it can). One sequential reader
+is a streaming GET of the same bytes and nothing else: by the standard library over http, by the Hub's client over hf;
+of single files one GET after another on one connection. What ends on the disk is held against such a reader that
+writes and flushes. Ways take turns in one process; medians count. Images of shards are read as eight shards would,
+each eighth image in turn: from the source, and, of tars, after they were spooled, as a build does it whose index is at
+hand.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def _serve_files(ends: Connection, folder: Path, late_s: float, rate: float) -> 
 def _serve_hub(ends: Connection, folder: Path, late_s: float, rate: float) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-hub-") as root, serving(Path(root)) as hub:
         hub.commit_folder(REPO, folder)
-        hub.redirects = True  # of what is large, as the real one does it
+        hub.redirects = True
         if late_s:
             hub.faults.add("*", "late", calls=range(1, 1 << 40), pause_s=late_s)
         ends.send(hub.endpoint)

@@ -42,7 +42,8 @@ def telling(where: str) -> Iterator[None]:
     """Put what urllib3 raises into errors that name a place, no URL, and say whether another try may help.
 
     Raises:
-        ConnectionError, SourceError: it does; it does not.
+        ConnectionError: it may; a ConnectionRefusedError where no server is found at the address at all.
+        SourceError: it does not.
     """
     try:
         yield
@@ -50,4 +51,6 @@ def telling(where: str) -> Iterator[None]:
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, urllib3.exceptions.ResponseError):  # of redirects without an end
             raise SourceError(f"{where}: {reason}") from error
+        if isinstance(reason, urllib3.exceptions.NewConnectionError):
+            raise ConnectionRefusedError(f"{where}: no server answers there ({reason})") from error
         raise ConnectionError(f"{where}: the connection is lost: {type(reason).__name__}: {reason}") from error

@@ -15,15 +15,19 @@ TRIES: Final = 6
 WAIT_S: Final = 1.0
 """Before the second try; twice as long before every further one."""
 
+_FIRST_TRIES: Final = 2
+"""Where no server is found when one is asked for the first time: its address is wrong, most likely."""
+
 NO_USE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 """What no second try changes."""
 
 
-def patiently(action: Callable[[], T], *, client_of: str | None = None) -> T:
+def patiently(action: Callable[[], T], *, client_of: str | None = None, is_first: bool = False) -> T:
     """Return what an action gives, done again after a while where a store could not be reached.
 
     Args:
         client_of: as `wait_longer` takes it.
+        is_first: nothing was done yet, and nothing is lost if it is told soon that no server is there.
 
     Raises:
         OSError: as `wait_longer` does.
@@ -32,6 +36,8 @@ def patiently(action: Callable[[], T], *, client_of: str | None = None) -> T:
         try:
             return action()
         except OSError as error:
+            if is_first and isinstance(error, ConnectionRefusedError) and tries >= _FIRST_TRIES:
+                raise
             wait_longer(error, tries, client_of=client_of)
         except Exception as error:  # the one guard around other people's clients
             if client_of is None or isinstance(error, HfBucketError) or type(error).__module__ == "builtins":

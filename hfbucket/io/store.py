@@ -80,7 +80,7 @@ def look(url: str, path: bytes = b"") -> FileInfo | Literal["folder", "nothing"]
 def _look_on_the_web(fs: Any, url: str, path: bytes) -> FileInfo | Literal["folder", "nothing"]:  # noqa: ANN401
     """Do as `look`. What may be a list of links is read; fsspec reads whatever there is, a whole tar as well."""
     try:
-        facts = patiently(partial(asked, fs, url))
+        facts = patiently(partial(asked, fs, url), is_first=True)
     except FileNotFoundError:
         return "nothing"
     return "folder" if facts.get("mimetype") in _OF_LINKS and fs.isdir(url) else _remote_info(path, facts)

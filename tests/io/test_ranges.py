@@ -139,10 +139,19 @@ def test_looking_tells_why_it_cannot(server: FileServer) -> None:
         store.kind_of(f"{server.url}/a.tar")
     server.head_faults[:] = ["denied"]  # who may not ask may read
     assert store.info(f"{server.url}/a.tar").size_bytes == len(DATA)
-    with pytest.raises(
-        ConnectionError, match=r"http://127\.0\.0\.1:9/x\.tar: the connection is lost: NewConnectionError"
-    ):
-        store.kind_of("http://127.0.0.1:9/x.tar")
+
+
+def test_where_no_server_is_that_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(patience, "WAIT_S", 1.0)
+    monkeypatch.setattr("time.sleep", waited.append)
+    url = "http://127.0.0.1:9/x.tar"
+    with pytest.raises(ConnectionRefusedError, match=f"^{url}: no server answers there .*Connection refused"):
+        store.kind_of(url)
+    assert waited == [1]
+    with pytest.raises(ConnectionRefusedError, match=f"^{url}: no server answers there"):
+        RemoteFile(url, size_bytes=10).read(0, 10)  # in the middle of a build it may be starting again
+    assert waited == [1, 1, 2, 4, 8, 16]
 
 
 def test_another_range_than_was_asked_for_is_refused(server: FileServer) -> None:
