@@ -11,8 +11,9 @@ import io
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
+from threading import Lock
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -69,8 +70,9 @@ class HubRanges:
 
     def __init__(self, file: HubFile, token: Token = None) -> None:
         self.file, self.token = file, token
+        self._asking = Lock()  # where it is: one thread does, for all
         self._elsewhere: str | None = None
-        self._was_in_vain = False
+        self._is_here = self._was_in_vain = False
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes of the file from `start` to `stop`, with one request where nothing breaks.
@@ -104,15 +106,10 @@ class HubRanges:
             return None
         elsewhere = self._elsewhere
         is_new = elsewhere is None
-        if elsewhere is None:
-            response = self._asked(stack, headers, None, follow_redirects=False)
-            if response.next_request is None:
-                return _given(response)
-            response.read()  # so that its connection serves the next request
-            elsewhere = self._remember(response.next_request)
-            if elsewhere is None:
-                return None
-        answer = straight.ask(elsewhere, headers)
+        found = elsewhere or self._told(stack, headers)
+        if not isinstance(found, str):
+            return found
+        answer = straight.ask(found, headers)
         if answer is not None:
             stack.callback(answer.close)
             given = Given(answer.status, answer.headers, straight.reader(answer, str(self.file)))
@@ -120,8 +117,22 @@ class HubRanges:
                 return given
             if given.status not in _NO_LONGER:
                 return None
-        self._elsewhere, self._was_in_vain = None, is_new
+        if self._elsewhere == found:
+            self._elsewhere = None
+        self._was_in_vain = is_new
         return self._straight(stack, headers, start)
+
+    def _told(self, stack: ExitStack, headers: dict[str, str]) -> str | Given | None:
+        """Return where the Hub sends to, or what it gives itself; None where the client has to follow it."""
+        with nullcontext() if self._is_here else self._asking:
+            if self._elsewhere is not None:  # another thread has been told
+                return self._elsewhere
+            response = self._asked(stack, headers, None, follow_redirects=False)
+            if response.next_request is None:
+                self._is_here = True
+                return _given(response)
+            response.read()  # so that its connection serves the next request
+            return self._remember(response.next_request)
 
     def _followed(self, stack: ExitStack, headers: dict[str, str]) -> Given:
         """Return what the client gets, wherever it has to go for that."""

@@ -6,7 +6,9 @@ import gzip
 import os
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import huggingface_hub
@@ -78,6 +80,19 @@ def test_bytes_come_from_the_other_server(hub: LoopbackHub, asked: list[int | No
     assert asked == [200, 206, 206]
     assert len({request.connection for request in hub.log.requests}) == 1
     assert steps(hub) == [("cdn", False, 206)] * 2
+
+
+def test_threads_ask_the_hub_once(hub: LoopbackHub, asked: list[int | None]) -> None:
+    source, together = HubRanges(SHARD, TOKEN), Barrier(8)
+
+    def part(number: int) -> bytes:
+        together.wait()
+        return source.read(number * 1000, number * 1000 + 700)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(part, range(8))) == [LARGE[start : start + 700] for start in range(0, 8000, 1000)]
+    assert asked == [206] * 8
+    assert hub.log.count("resolve") == 1
 
 
 def test_what_the_hub_gives_itself_comes_from_it(hub: LoopbackHub, asked: list[int | None]) -> None:
