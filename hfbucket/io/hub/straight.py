@@ -15,14 +15,14 @@ from typing import Final
 from urllib.request import getproxies
 
 import urllib3
-from huggingface_hub import constants
-from huggingface_hub.utils import _http as client
+from huggingface_hub import constants, get_session
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but exported lazily
 
 from hfbucket import __version__
 from hfbucket.io.connections import connections, telling
 from hfbucket.io.hub.file import LOST
 
+_CLIENT: Final = sys.modules[get_session.__module__]
 _LIBRARY: Final = sys.modules[LOST.__module__.partition(".")[0]]
 """Which the client stands on."""
 
@@ -33,8 +33,8 @@ def is_open() -> bool:
     Where a release of it has other names for that, it is not known, and the way not open.
     """
     proxies = getproxies()
-    made_by = getattr(client, "_GLOBAL_CLIENT_FACTORY", None)
-    is_usual = made_by is not None and made_by is getattr(client, "default_client_factory", None)
+    made_by = getattr(_CLIENT, "_GLOBAL_CLIENT_FACTORY", None)
+    is_usual = made_by is not None and made_by is getattr(_CLIENT, "default_client_factory", None)
     return is_usual and hasattr(_LIBRARY, "create_ssl_context") and not any(map(proxies.get, ("http", "https", "all")))
 
 
