@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 
 from hfbucket.errors import SampleError
@@ -20,6 +21,8 @@ from tests.io.images.pictures import encoded, exif, picture
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_MIB = 1536
 UNREADABLE = {"decode_errors", "unsupported_format"}
+SINCE_PILLOW_13 = {"accept_convert__30fc4a08c6d3.tif", "accept_convert__56fc7ad8cd9b.tif"}
+"""Pillow 12, the last for Python 3.10, calls them truncated."""
 
 
 def decode_all(paths: Iterable[Path]) -> tuple[dict[str, dict[str, Any]], int]:
@@ -40,8 +43,9 @@ def test_hard_images_end_as_they_should(shared_data: Path) -> None:
     rows, peak_mib = decode_all(folder / entry["file"] for entry in listed)
     assert len(rows) == len(listed) == 724
     assert peak_mib < 1024
+    new = SINCE_PILLOW_13 if int(PIL.__version__.partition(".")[0]) < 13 else set()
     wrong = [f"{entry['file']}: {rows[entry['file']]}" for entry in listed if not as_asked(entry, rows[entry["file"]])]
-    assert not wrong, "\n".join(wrong)
+    assert {line.partition(":")[0] for line in wrong} == new, "\n".join(wrong)
 
 
 def as_asked(entry: dict[str, Any], row: dict[str, Any]) -> bool:
