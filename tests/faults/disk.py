@@ -24,6 +24,8 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from tests.system_calls import tell_pathlib
+
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "disk full": ("write", "copy", "mkdir"),
     "no space once": ("write", "copy", "mkdir"),
@@ -107,6 +109,7 @@ class Disk:
         self._watch(os, "copy_file_range", "copy", which=1, size=2)
         self._open = io.open
         builtins.open = io.open = self._opened
+        tell_pathlib()
         self._watch_arrow()
         if self._fault is not None and self._fault.step.does == SIZE:
             self.met = True

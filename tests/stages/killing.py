@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.system_calls import tell_pathlib
+
 CHANGES = ("replace", "unlink", "mkdir", "rmdir", "link", "fsync")
 """Functions of os that a kill comes just before: names appear and vanish, data reach the disk."""
 
@@ -46,4 +48,5 @@ def die_at(number: int) -> list[None]:
 
     for name in CHANGES:
         setattr(os, name, watched(getattr(os, name)))
+    tell_pathlib()
     return changes

@@ -182,6 +182,7 @@ def test_a_damaged_tar_gives_what_is_whole(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from hfbucket.stages.extract import extract
+from tests.system_calls import tell_pathlib
 count = 0
 replace = os.replace
 def dying(*names, **options):
@@ -191,8 +192,7 @@ def dying(*names, **options):
         os.kill(os.getpid(), 9)
     return replace(*names, **options)
 os.replace = dying
-import pathlib
-pathlib.os.replace = dying
+tell_pathlib()
 extract(sys.argv[1], sys.argv[2], workers=0, max_short_edge=100)
 """
 
@@ -204,7 +204,8 @@ def test_a_killed_one_goes_on(tmp_path: Path, place: int) -> None:
         draw_tar(source / f"{number}.tar", 5)
     out(source, tmp_path / "whole", max_short_edge=100)
     command = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "files"), str(place)]
-    assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+    ended = subprocess.run(command, check=False, capture_output=True, cwd=Path(__file__).parents[2])
+    assert ended.returncode == -signal.SIGKILL
     done = out(source, tmp_path / "files", max_short_edge=100)
     assert files(tmp_path / "files") == files(tmp_path / "whole")
     assert done == out(source, tmp_path / "whole", max_short_edge=100)
