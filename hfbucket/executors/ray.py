@@ -5,11 +5,10 @@ Every machine needs this package, and reaches sources and export: by URLs, or un
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -17,6 +16,7 @@ from hfbucket.errors import BuildError, MissingDependencyError
 from hfbucket.executors.child import REPORT_EVERY_S, Answer, result_of, run_in_child
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.local import OnProgress, worker_count
+from hfbucket.executors.signals import put_off
 from hfbucket.executors.task import Failure, throttled
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ def _connected(workers: Workers) -> Any:  # noqa: ANN401 - the module ray
             "_node_ip_address": "127.0.0.1",
         }
         where = {"address": workers.address} if workers.address else own
-        with _own_sigterm():
+        with put_off(signal.SIGTERM):  # Ray puts in its own handler, which aborts with a stack of its insides
             try:
                 ray.init(**where, log_to_driver=False, logging_level="ERROR")
                 if not workers.address:
@@ -100,17 +100,6 @@ def _connected(workers: Workers) -> Any:  # noqa: ANN401 - the module ray
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise _no_cluster(workers.address or "this machine", error) from error
     return ray
-
-
-@contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep what this process does at SIGTERM: Ray puts in its own, which aborts with a stack of its insides."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if before is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
 
 
 def _check_reachable(address: str | None) -> None:
@@ -125,7 +114,8 @@ def _check_reachable(address: str | None) -> None:
 
 
 def _no_cluster(place: str, error: Exception) -> BuildError:
-    return BuildError(f"no Ray cluster at {place}: {error}; see --ray-address")
+    tokens = "" if "RAY_AUTH_MODE" in os.environ else "; a cluster that asks for tokens needs RAY_AUTH_MODE=token"
+    return BuildError(f"no Ray cluster at {place}: {error}; see --ray-address{tokens}")
 
 
 def _run(

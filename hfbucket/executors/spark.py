@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import struct
 import sys
@@ -24,6 +25,7 @@ from hfbucket.errors import BuildError, MissingDependencyError
 from hfbucket.executors.child import REPORT_EVERY_S, Answer, result_of, run_in_child
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.local import OnProgress, worker_count
+from hfbucket.executors.signals import put_off
 from hfbucket.executors.task import Failure, throttled
 
 T = TypeVar("T")
@@ -108,7 +110,10 @@ def _connected(workers: Workers) -> Any:  # noqa: ANN401 - a SparkContext
         for name, value in settings.items():
             builder = builder.config(name, value)
         try:
-            session = builder.getOrCreate()
+            # A Java that was just begun outlives who does not know it yet. In the main thread Spark would put in a
+            # handler of its own, which asks Java in the middle of whatever that is being asked, and prints tracebacks.
+            with put_off(signal.SIGINT, signal.SIGTERM), ThreadPoolExecutor(1) as thread:
+                session = thread.submit(builder.getOrCreate).result()
         except (PySparkException, RuntimeError, *_java_errors()) as error:
             raise BuildError(f"no Spark at {master}: {_first_line(error)}; see --spark-master") from error
     session.sparkContext.setLogLevel("OFF")

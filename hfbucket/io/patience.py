@@ -27,7 +27,8 @@ def patiently(action: Callable[[], T], *, client_of: str | None = None, is_first
 
     Args:
         client_of: as `wait_longer` takes it.
-        is_first: nothing was done yet, and nothing is lost if it is told soon that no server is there.
+        is_first: nothing was done yet, and nothing is lost if it is told soon that no server is there, which a store's
+            client may say in its own way.
 
     Raises:
         OSError: as `wait_longer` does.
@@ -42,7 +43,7 @@ def patiently(action: Callable[[], T], *, client_of: str | None = None, is_first
         except Exception as error:  # the one guard around other people's clients
             if client_of is None or isinstance(error, HfBucketError) or type(error).__module__ == "builtins":
                 raise  # a fault of a program, not of a store
-            wait_longer(error, tries, client_of=client_of)
+            wait_longer(error, TRIES if is_first and tries >= _FIRST_TRIES else tries, client_of=client_of)
     raise AssertionError("tries do not end by themselves")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
@@ -25,6 +25,8 @@ from hfbucket.io.patience import patiently
 from hfbucket.io.random_file import JoinedFile, RandomFile, Window, open_seekable
 from hfbucket.io.stream import stream
 from hfbucket.io.urls import absolute, asked, filesystem, is_http, is_local, join, local_path, split_glob, split_name
+
+T = TypeVar("T")
 
 __all__ = [
     "FileInfo", "JoinedFile", "RandomFile", "Window", "absolute", "ahead", "download", "glob", "info", "is_local",
@@ -74,7 +76,25 @@ def look(url: str, path: bytes = b"") -> FileInfo | Literal["folder", "nothing"]
     fs, remote = filesystem(url)
     if is_http(url):
         return _look_on_the_web(fs, remote, path)
-    return "folder" if fs.isdir(remote) else _remote_info(path, fs.info(remote)) if fs.exists(remote) else "nothing"
+
+    def there() -> FileInfo | Literal["folder", "nothing"]:
+        return "folder" if fs.isdir(remote) else _remote_info(path, fs.info(remote)) if fs.exists(remote) else "nothing"
+
+    return _told(url, there)
+
+
+def _told(url: str, action: Callable[[], T], token: str | bool | None = None) -> T:
+    """Return what a store's client gives when it is asked for the first time, with errors that name the url.
+
+    Raises:
+        OSError, SourceError: the store, or the Hub, cannot be reached, or refuses.
+    """
+    if not url.startswith("hf://"):
+        return patiently(action, client_of=url, is_first=True)
+    from hfbucket.io.hub import errors
+
+    with errors.reading(url, token):
+        return errors.patiently(action, doing=url, token=token, patience=errors.BRIEF, on_event=ignore)
 
 
 def _look_on_the_web(fs: Any, url: str, path: bytes) -> FileInfo | Literal["folder", "nothing"]:  # noqa: ANN401
@@ -128,7 +148,7 @@ def glob(root: str, pattern: str) -> list[bytes]:
         found = local_glob.glob(pattern, root_dir=local_path(root), recursive=True)
         return sorted(os.fsencode(name).rstrip(b"/") for name in found)
     fs, path = filesystem(root)
-    names = (_below(path, name) for name in fs.glob(path.rstrip("/") + "/" + pattern))
+    names = (_below(path, name) for name in _told(root, lambda: fs.glob(path.rstrip("/") + "/" + pattern)))
     hidden_wanted = _hidden(pattern)
     return sorted(name.encode("utf-8") for name in names if hidden_wanted or not _hidden(name))
 
@@ -245,12 +265,13 @@ def _listed(root: str, deep: bool, token: str | bool | None) -> tuple[Any, dict[
         return cast("dict[str, Mapping[str, Any]]", fs.find(path, maxdepth=None if deep else 1, detail=True))
 
     if root.startswith("hf://"):
-        from hfbucket.io.hub.errors import PATIENT, patiently, reading
+        from hfbucket.io.hub import errors
 
-        with reading(root, token):
-            listed = patiently(find, doing=f"{root}: listing it", token=token, patience=PATIENT, on_event=ignore)
+        doing = f"{root}: listing it"
+        with errors.reading(root, token):
+            listed = errors.patiently(find, doing=doing, token=token, patience=errors.PATIENT, on_event=ignore)
     else:
-        listed = find()
+        listed = patiently(find, client_of=root)
     named = ((_below(path, name), facts) for name, facts in listed.items())
     return fs, {below: facts for below, facts in named if below}
 

@@ -193,12 +193,16 @@ def _beside(root: str, wanted: Sequence[store.FileInfo]) -> list[store.FileInfo]
         path = file.path
         while (path := path.rpartition(b"/")[0]) not in folders:
             folders.add(path)
-    found = {file.path: file for file in wanted}  # hidden ones, too, where they were asked for
+    found = {file.path: file for file in wanted}  # hidden ones, too, where they were asked for, with their sidecars
+    stems = {file.path.rpartition(b".")[0] for file in wanted}
     for folder in folders:
         url = store.join(root, folder) if folder else root
-        below = folder + b"/" if folder else b""
-        files = (replace(file, path=below + file.path) for file in store.walk(url, deep=False))
-        found |= {file.path: file for file in files}
+        for file in store.walk(url, deep=False, hidden=True):
+            path = folder + b"/" + file.path if folder else file.path
+            if file.kind != "hidden":
+                found[path] = replace(file, path=path)
+            elif path.rpartition(b".")[0] in stems and extension_of(text_of(path)) in _SIDECARS:
+                found[path] = store.info(store.join(root, path), path)
     return [found[path] for path in sorted(found)]
 
 

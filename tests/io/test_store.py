@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 
 from hfbucket.errors import SourceError
 from hfbucket.io import store
+from hfbucket.sources.containers import files_of
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -117,3 +120,30 @@ def test_names_that_are_no_utf8_come_back_as_their_bytes(tmp_path: Path) -> None
 def test_an_unknown_protocol_is_named() -> None:
     with pytest.raises(SourceError, match="nosuch://x/y: cannot be opened"):
         store.read_bytes("nosuch://x/y")
+
+
+class ClientError(Exception):
+    """What a store's own client raises."""
+
+
+class Unreachable(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A store that does not answer."""
+
+    protocol = "unreachable"
+    tries = 0
+
+    def info(self, path: str, **_options: object) -> dict[str, object]:
+        """Say that nobody answers."""
+        type(self).tries += 1
+        raise ClientError("nobody answers")
+
+
+@pytest.mark.parametrize("name", ["photos", "tars/*.tar"])
+def test_a_store_that_does_not_answer_is_told_by_its_url(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hfbucket.io.patience.WAIT_S", 0)
+    monkeypatch.setattr(Unreachable, "tries", 0)
+    monkeypatch.setattr(Unreachable, "isdir", Unreachable.info)
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+    with pytest.raises(OSError, match=rf"^unreachable://{re.escape(name)}: nobody answers$"):
+        files_of(f"unreachable://{name}")
+    assert Unreachable.tries == 2

@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from hfbucket.core.events import Notice, OnEvent
 from hfbucket.errors import HfBucketError, PushError, SourceError
 
-__all__ = ["PATIENT", "Patience", "patiently", "reading", "redacted", "told"]
+__all__ = ["BRIEF", "PATIENT", "Patience", "patiently", "reading", "redacted", "told"]
 
 T = TypeVar("T")
 
@@ -54,6 +54,8 @@ class Patience:
 
 
 PATIENT: Final = Patience(tries=8, first_s=1.0, longest_s=60.0)
+BRIEF: Final = Patience(tries=2, first_s=1.0, longest_s=60.0)
+"""Where nothing was done yet."""
 
 
 def redacted(text: str, token: str | bool | None) -> str:
