@@ -255,17 +255,18 @@ def test_images_that_were_left_out_and_have_a_caption_now(photos: Path, workspac
     assert recaption(tmp_path / "export", chosen(priority="original")).waiting == 0
 
 
+@pytest.mark.parametrize(("limit", "value", "parts"), [("_GROUP_ROWS", 2, 4), ("_GROUP_BYTES", 80, 8)])
 def test_shards_in_several_row_groups_and_parts(
-    photos: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limit: str, value: int, parts: int, photos: Path, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hfbucket.stages.write.fold._GROUP_ROWS", 2)
+    monkeypatch.setattr(f"hfbucket.stages.write.fold.{limit}", value)
     monkeypatch.setattr("hfbucket.stages.write.fold._GROUPS_PER_PART", 2)
     (tmp_path / "other").mkdir()
     selection: dict[str, Any] = {"captions": str(workspace), "priority": "short,long,original"}
     build(str(photos), tmp_path / "export", config())
     build(str(photos), tmp_path / "other/export", config(**selection))
     recaption(tmp_path / "export", chosen(**selection))
-    assert len(read_manifest(tmp_path / "export").samples) == 4
+    assert len(read_manifest(tmp_path / "export").samples) == parts
     assert whole(tmp_path / "export") == whole(tmp_path / "other/export")
     recaption(tmp_path / "export", chosen(captions=str(workspace), priority="short"), drop_missing=True)
     assert len(read_manifest(tmp_path / "export").samples) == 1

@@ -18,6 +18,7 @@ from hfbucket.core.keys import part_file
 from hfbucket.core.manifest.model import SampleTable
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.model import Plan
+from hfbucket.core.text_bytes import text_bytes
 from hfbucket.io.hashes import sha256_of
 from hfbucket.io.index_files import Index
 from hfbucket.io.places import Place, in_order, made_here
@@ -27,6 +28,10 @@ from hfbucket.schemas import LEDGER, SAMPLES
 from hfbucket.stages.twins import TwinDetails
 
 _GROUP_ROWS: Final = 65_536
+_GROUP_BYTES: Final = 1 << 26
+"""Of captions and metadata: a row group ends where it has so many of them, for whoever reads one holds it."""
+
+_TEXTS: Final = ("caption", "captions", "meta")
 _GROUPS_PER_PART: Final = 16
 
 _SIZE_OUTCOMES: Final = tuple(CODE[name] for name in ("skipped_too_small", "skipped_too_cropped"))
@@ -133,8 +138,8 @@ def _size_details(piece: pa.Table, codes: npt.NDArray[np.uint8]) -> pa.ChunkedAr
 
 
 def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[SampleTable, ...]:
-    """Write tables as `<name>/part-00000.parquet` and so on, in row groups and parts of fixed numbers of rows."""
-    groups = _regrouped(tables, schema)
+    """Write tables as `<name>/part-00000.parquet` and so on, in row groups and parts that their rows alone decide."""
+    groups = regrouped(tables, schema)
     written: list[SampleTable] = []
     group = next(groups, None)
     while group is not None:
@@ -154,22 +159,33 @@ def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa
     return tuple(written)
 
 
-def _regrouped(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield the rows of all tables again, `_GROUP_ROWS` at a time: memory for them, one column and one table."""
+def regrouped(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows of all tables again: memory for those of one row group, one column and one table.
+
+    A group ends with the row that makes it `_GROUP_ROWS` long or `_GROUP_BYTES` heavy, however the tables are cut.
+    """
     waiting: list[list[pa.Array]] = [[] for _ in schema]
-    rows = 0
+    rows = weight = 0
     for table in tables:
-        start = 0
+        heavy = np.cumsum(_weights(table))
+        start = before = 0
         while start < table.num_rows:
-            piece = table.slice(start, _GROUP_ROWS - rows)
+            ends = int(np.searchsorted(heavy, before + _GROUP_BYTES - weight)) + 1
+            piece = table.slice(start, min(ends - start, _GROUP_ROWS - rows))
             for chunks, column in zip(waiting, piece.columns, strict=True):
                 chunks += column.chunks
             start, rows = start + piece.num_rows, rows + piece.num_rows
-            if rows == _GROUP_ROWS:
+            weight, before = weight + int(heavy[start - 1]) - before, int(heavy[start - 1])
+            if rows == _GROUP_ROWS or weight >= _GROUP_BYTES:
                 yield pa.table(list(map(_joined, waiting)), schema=schema)
-                rows = 0
+                rows = weight = 0
     if rows:
         yield pa.table(list(map(_joined, waiting)), schema=schema)
+
+
+def _weights(table: pa.Table) -> npt.NDArray[np.int64]:
+    texts = (text_bytes(table[name]) for name in _TEXTS if name in table.column_names)
+    return sum(texts, start=np.zeros(table.num_rows, dtype=np.int64))
 
 
 def _joined(chunks: list[pa.Array]) -> pa.Array:
