@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 if TYPE_CHECKING:
@@ -74,14 +75,14 @@ def table_sha256(table: pa.Table) -> str:
     """Return the sha256 of a table's logical rows as 64 hex digits.
 
     Equal column names and values give equal hashes, whatever the chunks, slices, dictionary encodings, bytes behind
-    nulls, or widths of offsets and integers. Memory: one column at a time.
+    nulls, or widths of offsets and integers. Memory: numbers of one column, and texts of one chunk.
 
     Raises:
         TypeError: a column's type has no logical form here.
     """
     hasher = hashlib.sha256(_ENCODER.encode([table.num_rows, table.column_names]).encode("utf-8"))
     for column in table.columns:
-        _update(hasher, _single(_logical(column)))
+        _update(hasher, _logical(column))
     return hasher.hexdigest()
 
 
@@ -101,47 +102,53 @@ def _logical(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _single(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
-
-
-def _update(hasher: _Hash, array: pa.Array) -> None:
-    """Feed an array: its kind and length, which rows are valid, then the values with nulls as zero or empty."""
-    kind = array.type
+def _update(hasher: _Hash, column: pa.ChunkedArray) -> None:
+    """Feed a column: its kind and length, which rows are valid, then the values with nulls as zero or empty."""
+    kind = column.type
     tag = "struct" if pa.types.is_struct(kind) else "list" if pa.types.is_nested(kind) else str(kind)
-    hasher.update(f"{tag} {len(array)} ".encode())
-    hasher.update(np.packbits(array.is_valid().to_numpy(zero_copy_only=False)).data)
+    hasher.update(f"{tag} {len(column)} ".encode())
+    hasher.update(np.packbits(column.is_valid().to_numpy()).data)
     if pa.types.is_struct(kind):
-        for field, child in zip(kind, array.flatten(), strict=True):
+        for field, child in zip(kind, column.flatten(), strict=True):
             hasher.update(f"{field.name} ".encode())
-            _update(hasher, _single(_logical(pa.chunked_array([child]))))
+            _update(hasher, _logical(child))
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        lengths = array.value_lengths().fill_null(0).cast(pa.int64())
-        hasher.update(lengths.to_numpy(zero_copy_only=False).data)
-        _update(hasher, _single(_logical(pa.chunked_array([array.flatten()]))))
+        for chunk in column.chunks:
+            hasher.update(chunk.value_lengths().fill_null(0).cast(pa.int64()).to_numpy(zero_copy_only=False).data)
+        items = [chunk.flatten() for chunk in column.chunks]
+        _update(hasher, _logical(pa.chunked_array(items, kind.value_type)))
     elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-        _update_bytes(hasher, array)
-    else:
-        _update_numbers(hasher, array)
+        for chunk in column.chunks:
+            hasher.update(_lengths(chunk).data)
+        for chunk in column.chunks:
+            _update_bytes(hasher, chunk)
+    elif not pa.types.is_null(kind):
+        for chunk in column.chunks:
+            _update_numbers(hasher, chunk)
 
 
-def _update_bytes(hasher: _Hash, array: pa.Array) -> None:
-    empty = pa.scalar(b"" if pa.types.is_large_binary(array.type) else "", array.type)
-    filled = array.fill_null(empty) if array.null_count else array
-    _, offsets_buffer, data = filled.buffers()
-    if len(filled) == 0 or offsets_buffer is None:
-        return
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[filled.offset : filled.offset + len(filled) + 1]
-    hasher.update(np.diff(offsets).data)
+def _lengths(texts: pa.Array) -> npt.NDArray[np.int64]:
+    lengths = np.diff(_offsets(texts))
+    return np.where(texts.is_valid().to_numpy(zero_copy_only=False), lengths, 0) if texts.null_count else lengths
+
+
+def _update_bytes(hasher: _Hash, texts: pa.Array) -> None:
+    there = texts.drop_null() if texts.null_count else texts
+    offsets, data = _offsets(there), there.buffers()[2]
     if data is not None:
         hasher.update(memoryview(data)[offsets[0] : offsets[-1]])
 
 
+def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
+    """Return where each text begins in the buffer of all, and the last one ends, int64[n + 1]."""
+    buffer = texts.buffers()[1]
+    if buffer is None:  # of no text
+        return np.zeros(1, dtype=np.int64)
+    return np.frombuffer(buffer, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+
+
 def _update_numbers(hasher: _Hash, array: pa.Array) -> None:
     kind = array.type
-    if pa.types.is_null(kind):
-        return
     if pa.types.is_temporal(kind):
         array = array.view(pa.int64() if kind.bit_width == 64 else pa.int32())
     elif not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -118,7 +117,7 @@ class Index:
         return pa.concat_tables([_schema(names).empty_table(), *pieces])
 
     def groups(self, *names: str) -> Iterator[tuple[int, pa.Table]]:
-        """Return (first position, rows) of every row group: whole columns with memory for one group."""
+        """Return (first position, rows) piece by piece: whole columns with memory for some rows."""
         yield from self._pieces(names, whole=False)
 
     def take(self, positions: npt.NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
@@ -140,14 +139,14 @@ class Index:
         return pa.concat_tables(pieces).take(pa.array(back))
 
     def _pieces(self, names: Sequence[str], *, whole: bool) -> Iterator[tuple[int, pa.Table]]:
-        """Yield (first position, rows), unit by unit as a whole or group by group."""
-        read = _whole if whole else tables.read_groups
+        """Yield (first position, rows), unit by unit, as a whole or some at a time."""
+        read = _whole if whole else tables.read_beside
         for number, unit in enumerate(self.units):
             start = int(self.starts[number])
             file = self._caption_file(number, names)
-            said = read(file, CAPTIONS.names) if file else repeat(None)
-            for stored, texts in zip(read(unit.file, self._stored(names)) if unit.rows else (), said, strict=False):
-                yield start, self._served(stored, texts, names)
+            files = [(unit.file, self._stored(names)), *([(file, CAPTIONS.names)] if file else [])]
+            for stored, *said in read(files) if unit.rows else ():
+                yield start, self._served(stored, said[0] if said else None, names)
                 start += stored.num_rows
 
     def _stored(self, names: Sequence[str]) -> list[str]:
@@ -194,5 +193,5 @@ def _schema(names: Sequence[str]) -> pa.Schema:
     return pa.schema([(INDEX if name in INDEX.names else CAPTIONS).field(name) for name in names])
 
 
-def _whole(file: str, names: Sequence[str]) -> Iterator[pa.Table]:
-    yield tables.read_table(file, names)
+def _whole(files: Sequence[tuple[str, Sequence[str]]]) -> Iterator[tuple[pa.Table, ...]]:
+    yield tuple(tables.read_table(file, names) for file, names in files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -13,12 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hfbucket.errors import BuildError
+from hfbucket.io.arrow import give_back
 from hfbucket.io.atomic import replacing
 from hfbucket.io.places import Place, Remote, made_here, place_of
 from hfbucket.io.seekable import Seekable
 
 ROW_GROUP_ROWS = 16_384
 """Rows of a row group where the writer does not say otherwise."""
+
+_AT_ONCE_BYTES: Final = 1 << 23
+"""Of rows that are read at a time: half a kilobyte for each of `ROW_GROUP_ROWS`."""
 
 _SMALL: Final[Mapping[str, Any]] = {"compression": "zstd"}
 _QUICK: Final[Mapping[str, Any]] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
@@ -85,14 +89,52 @@ def has_values(path: str | os.PathLike[str], column: str) -> bool:
 
 
 def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield a Parquet file's rows, only the named columns, a row group or `ROW_GROUP_ROWS` of one at a time.
+    """Yield a Parquet file's rows, only the named columns, a row group at a time, or some of one where it is large.
 
     Memory for these rows, and for the group's columns as they stand in the file.
     """
+    columns = list(columns)
     with _opened(path) as file:
+        rows = _rows_at_once([(file, columns)])
         for group in range(file.num_row_groups):
-            for batch in file.iter_batches(ROW_GROUP_ROWS, row_groups=[group], columns=list(columns)):
-                yield pa.Table.from_batches([batch]).select(list(columns))
+            for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+                yield pa.Table.from_batches([batch]).select(columns)
+                if rows < ROW_GROUP_ROWS:
+                    del batch
+                    give_back()
+
+
+def read_beside(files: Sequence[tuple[str | os.PathLike[str], Sequence[str]]]) -> Iterator[tuple[pa.Table, ...]]:
+    """Yield rows of files that have as many, the same ones of each at a time, whatever their row groups are.
+
+    Args:
+        files: with the columns that are read of each.
+    """
+    with ExitStack() as stack:
+        opened = [(stack.enter_context(_opened(path)), list(columns)) for path, columns in files]
+        rows = _rows_at_once(opened)
+        pieces = (file.iter_batches(rows, columns=columns) for file, columns in opened)
+        for batches in zip(*pieces, strict=True):
+            tables = zip(map(pa.Table.from_batches, ([batch] for batch in batches)), opened, strict=True)
+            yield tuple(table.select(columns) for table, (_, columns) in tables)
+            if rows < ROW_GROUP_ROWS:
+                del batches, tables
+                give_back()
+
+
+def _rows_at_once(opened: Sequence[tuple[pq.ParquetFile, Sequence[str]]]) -> int:
+    """Return how many rows to read at a time of these columns of some files: fewer where a row is heavy."""
+    row_bytes = sum(
+        max((_row_bytes(file.metadata.row_group(group), columns) for group in range(file.num_row_groups)), default=0)
+        for file, columns in opened
+    )
+    return max(1, min(ROW_GROUP_ROWS, int(_AT_ONCE_BYTES // max(1, row_bytes))))
+
+
+def _row_bytes(group: pq.RowGroupMetaData, columns: Sequence[str]) -> float:
+    chunks = map(group.column, range(group.num_columns))
+    sizes = (chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns)
+    return float(sum(sizes) / max(1, group.num_rows))
 
 
 def read_rows(path: str | os.PathLike[str] | Remote, rows: pa.Array, columns: Sequence[str]) -> pa.Table:

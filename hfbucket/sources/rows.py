@@ -22,6 +22,8 @@ TEXT_EXTENSIONS: Final = ("txt", "caption")
 """Sidecars that hold a caption, the first that is there wins."""
 
 _CHUNK_ROWS: Final = 16_384
+_CHUNK_CHARS: Final = 1 << 23
+"""Of captions and metadata: rows stay values of Python until there are so many of either."""
 
 
 class Look(Protocol):
@@ -67,6 +69,7 @@ class Rows:
         self._unit, self._config = unit, config
         self._tables = [INDEX.empty_table()]
         self._columns: dict[str, list[Any]] = {name: [] for name in INDEX.names}
+        self._chars = 0
         self._meta_keys: set[str] = set()
         self._kept_keys: set[str] = set()
         self._sidecars: Counter[str] = Counter()
@@ -106,7 +109,8 @@ class Rows:
         row |= {"captions": captions, "caption_repaired": repaired, "meta": meta_json(rest)}
         for name, column in self._columns.items():
             column.append(row.get(name))
-        self._pack(at_least=_CHUNK_ROWS)
+        self._chars += len(row["meta"]) + sum(len(text) for text in captions if text)
+        self._pack_if_many()
 
     def add_simple(self, samples: SimpleSamples) -> None:
         """Add images that all is known of, and whose only metadata are captions; no metadata column gives their ids.
@@ -119,6 +123,7 @@ class Rows:
         is_used = [variant in (SIDECAR, "txt") for variant in self._config.variants]
         if captioned := count - samples.texts.count(None):
             self._sidecars["txt"] += captioned
+        self._chars += sum(len(text) for text, _ in texts if text)
         self._extend(
             count,
             image_id=ids,
@@ -142,16 +147,19 @@ class Rows:
     def _extend(self, count: int, **columns: Iterable[object]) -> None:
         for name, column in self._columns.items():
             column.extend(columns.get(name) or repeat(None, count))
-        self._pack(at_least=_CHUNK_ROWS)
+        self._pack_if_many()
 
-    def _pack(self, *, at_least: int = 0) -> None:
+    def _pack_if_many(self) -> None:
+        if len(self._columns["image_id"]) >= _CHUNK_ROWS or self._chars >= _CHUNK_CHARS:
+            self._pack()
+
+    def _pack(self) -> None:
         """Turn the rows so far into a table, which takes a tenth of their memory."""
-        if len(self._columns["image_id"]) < at_least:
-            return
         arrays = [pa.array(self._columns[field.name], field.type) for field in INDEX]
         self._tables.append(pa.Table.from_arrays(arrays, schema=INDEX))
         for column in self._columns.values():
             column.clear()
+        self._chars = 0
 
     def _image_id(self, key: str, meta: Mapping[str, Any]) -> tuple[str, str]:
         """Return the id, and what is wrong with the column that should have given it."""

@@ -145,8 +145,7 @@ def _gathered(
     index: Index, workspace: Workspace, variants: tuple[str, ...], sha256: str, folder: Path, on_event: OnEvent
 ) -> tuple[str, ...]:
     """Return for every unit the file of its captions, written where an earlier plan did not."""
-    # Index and captions are read side by side: their row groups have one size.
-    here = folder / sha256_of([_VERSION, tables.ROW_GROUP_ROWS, sha256, list(variants)])
+    here = folder / sha256_of([_VERSION, sha256, list(variants)])
     files = [here / f"{unit.index_sha256}.parquet" for unit in index.units]
     done = 0
     try:
@@ -172,7 +171,7 @@ def _write(path: Path, unit: IndexedUnit, workspace: Workspace, variants: tuple[
     with tables.table_writer(path, CAPTIONS) as writer:
         for rows in tables.read_groups(unit.file, ["image_id"]) if unit.rows else ():
             found = workspace.captions_of(rows["image_id"], variants).rename_columns(CAPTIONS.names)
-            writer.write_table(found, row_group_size=max(1, rows.num_rows))  # group by group like the index
+            writer.write_table(found, row_group_size=max(1, rows.num_rows))
 
 
 def _forget_others(folder: Path, here: Path) -> None:

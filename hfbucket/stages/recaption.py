@@ -23,6 +23,7 @@ from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.core.plan.caption_facts import caption_sources, captions_entry
 from hfbucket.core.removal import known_conversions
 from hfbucket.errors import ChangeError, ConfigError
+from hfbucket.io.arrow import give_back
 from hfbucket.io.card_templates import read_templates
 from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.journal import refuse_unfinished
@@ -163,6 +164,7 @@ def _apply(
     said = () if selection.workspace is None else selection.workspace.sources()
     if selection.workspace is not None:
         selection.workspace.close()  # with the memory that it keeps pages in
+        give_back()
     written = rewrite_shards(opened, changes, rows=rows, workers=workers, on_event=on_event)
     totals = Totals()
     samples = write_parts(opened.new, "samples", SAMPLES, _rows(opened, rows, written, totals))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.io.tables import parquet_of, read_group, read_groups, read_table, read_where, write_table
+from hfbucket.io.tables import parquet_of, read_beside, read_group, read_groups, read_table, read_where, write_table
 
 ROWS = pa.table({"shard": ["a", "a", "b", None, "ü", "ü"], "number": [1, 2, 3, 4, 5, 6]})
 
@@ -47,6 +47,21 @@ def test_large_row_groups_come_in_pieces(tmp_path: Path, monkeypatch: pytest.Mon
     pieces = [*read_groups(tmp_path / "part.parquet", ["lists", "text"])]
     assert [piece.num_rows for piece in pieces] == [4, 4, 2, 4, 2]
     assert pa.concat_tables(pieces).equals(table.select(["lists", "text"]))
+
+
+def test_heavy_rows_come_in_smaller_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hfbucket.io.tables._AT_ONCE_BYTES", 5000)
+    table = pa.table({"n": range(16), "text": [f"{n:01000}" for n in range(16)]})
+    write_table(tmp_path / "part.parquet", table, row_group_rows=10)
+    pieces = [*read_groups(tmp_path / "part.parquet", ["text"])]
+    assert [piece.num_rows for piece in pieces] == [3, 3, 3, 1, 3, 3]
+    assert pa.concat_tables(pieces).equals(table.select(["text"]))
+    assert [piece.num_rows for piece in read_groups(tmp_path / "part.parquet", ["n"])] == [10, 6]
+    write_table(tmp_path / "beside.parquet", table.select(["text"]), row_group_rows=7)
+    files = [(tmp_path / "part.parquet", ["n"]), (tmp_path / "beside.parquet", ["text"])]
+    beside = [*read_beside(files)]
+    assert {len(one) for one, _ in beside} == {len(other) for _, other in beside} <= {1, 2, 3}
+    assert pa.concat_tables([one.append_column("text", other["text"]) for one, other in beside]).equals(table)
 
 
 def test_all_columns_in_the_files_order(path: Path) -> None:

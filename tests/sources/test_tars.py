@@ -53,6 +53,18 @@ def test_members_side_by_side_are_one_sample_in_any_order(tmp_path: Path) -> Non
     assert facts.meta_keys == ("cls", "note", "score", "url")
 
 
+@pytest.mark.parametrize("beside", [[], [("m.json", b'{"url": "u"}')]])
+def test_long_captions_do_not_wait_as_values_of_python(
+    beside: list[tuple[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = [(f"{n:03}.{name}", data) for n in range(300) for name, data in (("jpg", image(8, 8)), ("txt", b"x" * 9))]
+    root = put(tmp_path, {"0.tar": tar([*members, ("m.jpg", image(8, 8)), *beside])})
+    whole, facts = scan(root)
+    monkeypatch.setattr("hfbucket.sources.rows._CHUNK_CHARS", 1000)
+    assert scan(root) == (whole, facts)
+    assert scan(root)[0]["captions"].num_chunks > whole["captions"].num_chunks
+
+
 def test_images_are_where_the_index_says(tmp_path: Path) -> None:
     images = [image(10 + number, 8) for number in range(5)]
     data = tar([(f"{number}.jpg", data) for number, data in enumerate(images)])

@@ -60,6 +60,8 @@ class Plan:
     shards: Shards
     #: 16 hex digits of what decides the plan: content settings and every source's index hash.
     plan_id: str
+    #: Of all captions of the index, for whoever takes many rows at once; not part of what the plan is.
+    caption_bytes: int = 0
     #: Rows that go as duplicates of another's bytes or pixels.
     twins: Twins = field(default_factory=Twins.none)
     #: Rows that are left out as `filtered`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -50,6 +50,8 @@ class Rows:
     caption_index: npt.NDArray[np.int8]
     #: ENCODE_BUCKET, ENCODE_NONE or ENCODE_FULL.
     encode: npt.NDArray[np.int8]
+    #: int64[1]: bytes of all captions.
+    caption_bytes: Int64s = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 
     @classmethod
     def empty(cls, rows: int, config: Config, *, words: int = 1) -> Rows:
@@ -79,6 +81,7 @@ class Rows:
         words = digest_words(pa.concat_arrays([pa.array([], pa.binary(32)), *piece["digest"].chunks]))
         self.words[here] = words[:, : self.words.shape[1]]
         self.caption_index[here] = select(piece["captions"], words, choice)
+        self.caption_bytes[0] += pc.sum(pc.binary_length(pc.list_flatten(piece["captions"]))).as_py() or 0
         outcome = _outcome(piece["outcome"])
         width, height = (_ints(piece[name]) for name in ("width", "height"))
         if np.any((outcome == EXPORTED) & ((width < 1) | (height < 1))):

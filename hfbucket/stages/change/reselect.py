@@ -179,6 +179,7 @@ def _groups(folder: Path, manifest: Manifest, selection: Selection) -> Iterator[
             yield new.append_column(REWRITTEN.field(CHANGED), pa.array(changed)).append_column(
                 "had", old["caption"].is_valid()
             )
+            del group, old, new  # before the next ones are read
 
 
 def _runs(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -188,6 +189,7 @@ def _runs(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         for stop in pc.run_end_encode(table["shard"].combine_chunks()).run_ends.to_pylist():
             yield table.slice(start, stop - start)
             start = stop
+        del table
 
 
 def _counted(file: str, rows: pa.Table, selection: Selection, found: Found) -> pa.Table:

@@ -149,17 +149,18 @@ def _first_of_each(index: Index, config: Config) -> _Bools | None:
 def _index_pieces(index: Index, keep: _Bools | None, config: Config, count: _Count) -> Iterator[_Piece]:
     for start, rows in index.groups(*rules.INDEX_COLUMNS):
         unit = index.units[int(index.unit_of(np.array([start]))[0])].unit
-        whole = rows if keep is None else rows.filter(pa.array(keep[start : start + rows.num_rows]))
-        for entry in pc.value_counts(whole["outcome"].drop_null()).to_pylist():
+        if keep is not None:
+            rows = rows.filter(pa.array(keep[start : start + rows.num_rows]))
+        for entry in pc.value_counts(rows["outcome"].drop_null()).to_pylist():
             count.left_out[entry["values"]] += entry["counts"]
-        good = whole.filter(whole["outcome"].is_null())
+        rows = rows.filter(rows["outcome"].is_null())
         kind = {"folder": "file", "parquet": "parquet", "tars": "tar"}[unit.kind]
         if unit.kind == "tars" and not SOURCES["tars"].random_access(unit):
             kind = "packed"
         root = os.fsencode(store.join(unit.url, b"") if kind == "file" else unit.url)
         yield _Piece(
-            images=rules.images_of_index(good, source=index.sources[unit.source].name, kind=kind, root=root),
-            own=rules.own_of_index(good["captions"], config.variants),
+            images=rules.images_of_index(rows, source=index.sources[unit.source].name, kind=kind, root=root),
+            own=rules.own_of_index(rows["captions"], config.variants),
         )
 
 
@@ -217,6 +218,7 @@ def _write(
         for piece in pieces:
             _put(connection, piece, count, again=before > 0)
             on_event(Progress(stage="workspace", done=count.given, total=total, unit="images"))
+            del piece  # before the next one is read
         after = images.count_images(connection)
     if count.too_long:
         text = f"{count.too_long} captions have more than {LONGEST_CAPTION_BYTES} bytes: not in the workspace"

@@ -19,6 +19,7 @@ from hfbucket.core.manifest.model import SampleTable
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.model import Plan
 from hfbucket.core.text_bytes import text_bytes
+from hfbucket.io.arrow import give_back
 from hfbucket.io.hashes import sha256_of
 from hfbucket.io.index_files import Index
 from hfbucket.io.places import Place, in_order, made_here
@@ -148,9 +149,14 @@ def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa
         with made_here(export / file) as here:
             with table_writer(here, schema) as writer:
                 for _ in range(_GROUPS_PER_PART):
+                    heavy = group.num_rows < _GROUP_ROWS
+                    if heavy:
+                        give_back()  # what it was joined of
                     writer.write_table(group, row_group_size=group.num_rows)
                     rows += group.num_rows
                     group = None  # gone before the next one is gathered
+                    if heavy:
+                        give_back()
                     if (group := next(groups, None)) is None:
                         break
             with here.open("rb") as whole:

@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from hfbucket.core.chunks import chunks
 from hfbucket.core.plan.model import Plan
+from hfbucket.io.arrow import give_back
 from hfbucket.io.atomic import NO_ROOM, naming
 from hfbucket.io.index_files import Index
 from hfbucket.io.places import Place
@@ -30,6 +31,10 @@ Int64s = npt.NDArray[np.int64]
 _PLACE: Final = "place"
 _DEALT_ROWS: Final = 1024
 """Read at once for every batch, as that many stretches are dealt out: one of fewer rows costs more than its rows do."""
+
+_BATCH_BYTES: Final = 1 << 26
+_DEALT_BYTES: Final = 1 << 27
+"""Of captions that are in a batch, and that are read at once, on average; copies of them come on top."""
 
 _PACKED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -47,12 +52,14 @@ class Batch:
 
 
 def in_member_order(index: Index, plan: Plan, columns: Sequence[str], most: int, folder: Place) -> Iterator[Batch]:
-    """Yield the rows of all shards, whole shards, about `most` rows at a time.
+    """Yield the rows of all shards, whole shards, about `most` rows at a time, fewer where captions are long.
 
     Args:
         folder: where the temporary file is made, if it is on this machine; it has no name there and is gone when this
             process is.
     """
+    row_bytes = max(1, plan.caption_bytes // max(1, index.rows))
+    most = max(1, min(most, _BATCH_BYTES // row_bytes))
     batches = list(_batches(plan, most))
     if len(batches) == 1:
         members = plan.members.astype(np.int64)
@@ -62,10 +69,14 @@ def in_member_order(index: Index, plan: Plan, columns: Sequence[str], most: int,
         with naming(here, NO_ROOM), TemporaryFile(dir=here) as file:
             dealt = _Dealt(file, plan.shards.start[[*(batch.start for batch in batches), len(plan.shards.bucket)]])
             place = _places(plan)
-            for start, piece in _pieces(index, columns, max(most, _DEALT_ROWS * len(batches))):
+            at_once = max(most, min(_DEALT_ROWS * len(batches), _DEALT_BYTES // row_bytes))
+            for start, piece in _pieces(index, columns, at_once):
                 dealt.add(piece, place[start : start + piece.num_rows])
+                del piece
+                give_back()
             del place
             for number, shards in enumerate(batches):
+                give_back()
                 members = plan.members[dealt.edges[number] : dealt.edges[number + 1]].astype(np.int64)
                 yield Batch(shards=shards, members=members, table=dealt.batch(number))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -76,11 +75,12 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
     }  # fmt: skip
     remove_tree(job.work.tasks)
     tasks: list[ShardTask] = []
-    planned = zip(_shard_tables(index, plan, job), plan.shards.planned_bytes.tolist(), strict=True)
-    for _, shards in groupby(enumerate(planned), key=lambda numbered: numbered[0] // SHARDS_PER_FILE):
+    tables, planned_bytes = _shard_tables(index, plan, job), plan.shards.planned_bytes.tolist()
+    for first in range(0, len(planned_bytes), SHARDS_PER_FILE):
         with ExitStack() as stack:
             writer = None
-            for number, ((bucket, of_bucket, table), planned_bytes) in shards:
+            for number in range(first, min(first + SHARDS_PER_FILE, len(planned_bytes))):
+                bucket, of_bucket, table = next(tables)
                 file = shard_file(bucket.bucket_id, of_bucket)
                 identity = {**same_for_all, "file": file, "bucket": [bucket.base, bucket.w, bucket.h]}
                 task = ShardTask(
@@ -89,7 +89,7 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
                     file=file,
                     bucket=bucket,
                     samples=table.num_rows,
-                    planned_bytes=planned_bytes,
+                    planned_bytes=planned_bytes[number],
                     task_sha256=sha256_of({**identity, "rows": table_sha256(table.select(_HASHED))}),
                 )
                 if writer is None:
@@ -97,6 +97,7 @@ def write_tasks(index: Index, plan: Plan, job: Job, settings: Mapping[str, Any])
                     writer = stack.enter_context(table_writer(here, TASKS, flush=False, quick=True))
                 writer.write_table(table, row_group_size=max(1, table.num_rows))
                 tasks.append(task)
+                del table
     return tasks
 
 
@@ -110,6 +111,7 @@ def _shard_tables(index: Index, plan: Plan, job: Job) -> Iterator[tuple[Bucket, 
             start, stop = (int(place) - first for place in plan.shards.start[[shard, shard + 1]])
             bucket = plan.buckets[plan.shards.bucket[shard]]
             yield bucket, int(plan.shards.number[shard]), table.slice(start, stop - start)
+        del batch, table  # before the next one is gathered
 
 
 def _task_rows(index: Index, plan: Plan, rows: npt.NDArray[np.int64], taken: pa.Table, config: Config) -> pa.Table:

@@ -38,6 +38,17 @@ def test_every_batch_has_whole_shards_in_order(
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".parquet"] == []
 
 
+def test_long_captions_come_in_smaller_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = write_index(tmp_path, [row(f"{n}", 600, 600, captions=["x" * 100, None]) for n in range(60)])
+    plan = make_plan(index, Config(max_shard_samples=9))
+    assert plan.caption_bytes == 6000
+    monkeypatch.setattr("hfbucket.stages.write.gather._BATCH_BYTES", 2000)
+    monkeypatch.setattr("hfbucket.stages.write.gather._DEALT_BYTES", 3000)
+    batches = list(in_member_order(index, plan, COLUMNS, 10_000, tmp_path))
+    assert [len(batch.members) for batch in batches] == [27, 27, 6]
+    assert np.concatenate([batch.members for batch in batches]).tolist() == plan.members.tolist()
+
+
 def test_a_full_disk_names_the_folder(tmp_path: Path) -> None:
     index = write_index(tmp_path, [row(f"{n}", 600, 600, captions=[f"{n}" * 999]) for n in range(60)])
     plan = make_plan(index, Config(max_shard_samples=9))
