@@ -93,12 +93,11 @@ def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterato
 
     Memory for these rows, and for the group's columns as they stand in the file.
     """
-    columns = list(columns)
     with _opened(path) as file:
         rows = _rows_at_once([(file, columns)])
         for group in range(file.num_row_groups):
-            for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
-                yield pa.Table.from_batches([batch]).select(columns)
+            for batch in file.iter_batches(rows, row_groups=[group], columns=list(columns)):
+                yield pa.Table.from_batches([batch]).select(list(columns))
                 if rows < ROW_GROUP_ROWS:
                     del batch
                     give_back()
@@ -113,8 +112,7 @@ def read_beside(files: Sequence[tuple[str | os.PathLike[str], Sequence[str]]]) -
     with ExitStack() as stack:
         opened = [(stack.enter_context(_opened(path)), list(columns)) for path, columns in files]
         rows = _rows_at_once(opened)
-        pieces = (file.iter_batches(rows, columns=columns) for file, columns in opened)
-        for batches in zip(*pieces, strict=True):
+        for batches in zip(*(file.iter_batches(rows, columns=columns) for file, columns in opened), strict=True):
             tables = zip(map(pa.Table.from_batches, ([batch] for batch in batches)), opened, strict=True)
             yield tuple(table.select(columns) for table, (_, columns) in tables)
             if rows < ROW_GROUP_ROWS:
@@ -245,15 +243,29 @@ def read_where(file: BinaryIO, column: str, value: str, columns: Sequence[str] |
     Raises:
         ArrowInvalid: a column is missing.
     """
+    parquet = parquet_of(file)
+    empty = parquet.schema_arrow.empty_table()
+    names = empty.column_names if columns is None else list(columns)
+    if missing := sorted({*names, column} - set(empty.column_names)):
+        raise pa.ArrowInvalid(f"has no column {', '.join(missing)}")
+    return pa.concat_tables([empty.select(names), *_pieces_where(parquet, column, value, names)])
+
+
+def read_pieces_where(file: BinaryIO, column: str, value: str) -> Iterator[pa.Table]:
+    """Yield what `read_where` returns of all columns, some rows at a time."""
+    parquet = parquet_of(file)
+    return _pieces_where(parquet, column, value, parquet.schema_arrow.names)
+
+
+def _pieces_where(parquet: pq.ParquetFile, column: str, value: str, names: Sequence[str]) -> Iterator[pa.Table]:
     import pyarrow.compute as pc  # who writes is spared it
 
-    parquet = parquet_of(file)
-    names = parquet.schema_arrow.names if columns is None else list(columns)
-    if missing := sorted({*names, column} - set(parquet.schema_arrow.names)):
-        raise pa.ArrowInvalid(f"has no column {', '.join(missing)}")
-    groups = [group for group in range(parquet.num_row_groups) if _may_hold(parquet.metadata, group, column, value)]
-    found = parquet.read_row_groups(groups, columns=list(dict.fromkeys([*names, column])), use_threads=False)
-    return found.filter(pc.equal(found[column], value)).select(names)
+    columns = list(dict.fromkeys([*names, column]))
+    footer, rows = parquet.metadata, _rows_at_once([(parquet, columns)])
+    groups = [group for group in range(footer.num_row_groups) if _may_hold(footer, group, column, value)]
+    for batch in parquet.iter_batches(rows, row_groups=groups, columns=columns, use_threads=False):
+        found = pa.Table.from_batches([batch])
+        yield found.filter(pc.equal(found[column], value)).select(names)
 
 
 def _may_hold(metadata: pq.FileMetaData, group: int, column: str, value: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -71,13 +71,13 @@ def test_all_columns_in_the_files_order(path: Path) -> None:
 
 def test_row_groups_without_the_value_are_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[list[int]] = []
-    whole = pq.ParquetFile.read_row_groups
+    pieces = pq.ParquetFile.iter_batches
 
-    def noted(self: pq.ParquetFile, groups: list[int], **options: object) -> pa.Table:
-        read.append(groups)
-        return whole(self, groups, **options)
+    def noted(self: pq.ParquetFile, rows: int, *, row_groups: list[int], **options: Any) -> Iterator[pa.RecordBatch]:
+        read.append(row_groups)
+        return iter(pieces(self, rows, row_groups=row_groups, **options))
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", noted)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", noted)
     with path.open("rb") as file:
         read_where(file, "shard", "ü")
     assert read == [[2]]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from hfbucket.errors import FormatError, SampleError
 from hfbucket.io.export_files import open_file, viewed
 from hfbucket.io.images.decode import Decoded, decode_rgb
 from hfbucket.io.images.jpeg import Segment, segments
-from hfbucket.io.tables import read_where
+from hfbucket.io.tables import read_pieces_where, read_where
 from hfbucket.io.ustar import padding, read_members
 
 __all__ = ["ShardResult", "ShardTask", "check_bytes", "check_shard"]
@@ -36,6 +37,8 @@ _SUBSAMPLING: Final = {0x11: "4:4:4", 0x21: "4:2:2", 0x22: "4:2:0"}
 
 _EXIF, _ICC = 0xE1, 0xE2
 _METADATA_MARKERS: Final = {_EXIF: "APP1 (EXIF, XMP)", _ICC: "APP2 (ICC)", 0xED: "APP13 (IPTC)", 0xFE: "a comment"}
+_ROWS_AT_ONCE: Final = 512
+
 _FRAMES: Final = (0xC0, 0xC1, 0xC2)
 
 
@@ -122,7 +125,7 @@ def _problems(task: ShardTask, view: memoryview, keys: list[str], facts: list[di
             yield from _sample(task, key, sample, view, facts)
         yield from meta_differences(facts, file)
         if task.tables:
-            yield from _rows(task, facts)
+            yield from _rows(task, view, facts)
 
 
 def _members(task: ShardTask, view: memoryview, members: list[tuple[str, int, int]]) -> Iterator[Problem]:
@@ -152,8 +155,7 @@ def _sample(
     if metadata is not None:
         yield from check_metadata(metadata, key, task.expected)
         places = {f"{e}_{what}": getattr(m, name) for e, m in sample.items() for what, name in _PLACE}
-        caption = txt.decode("utf-8", "replace").removesuffix("\n")
-        facts.append({**metadata, **places, "key": key, "text": caption})
+        facts.append({**metadata, **places, "key": key})
     yield from _image(task, key, jpg, metadata or {})
 
 
@@ -236,15 +238,24 @@ def _subsampling(task: ShardTask, key: str, jpg: bytes, metadata: Mapping[str, A
                 yield problem("image", message, file=task.shard.file, key=key)
 
 
-def _rows(task: ShardTask, facts: list[dict[str, Any]]) -> Iterator[Problem]:
-    tables = []
+def _rows(task: ShardTask, view: memoryview, facts: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Yield where the sample tables differ from the shard, captions included, of which few are held."""
+    shard = task.shard.file
     try:
-        for name in task.tables:
-            with open_file(task.export, name) as file:
-                tables.append(read_where(file, "shard", task.shard.file))
-        rows = pa.concat_tables(tables).to_pylist()
+        with ExitStack() as stack:
+            files = [stack.enter_context(open_file(task.export, name)) for name in task.tables]
+            count = sum(read_where(file, "shard", shard, ["shard"]).num_rows for file in files)
+            if count != len(facts):
+                message = f"the sample tables have {count} rows of its {len(facts)} samples"
+                yield problem("samples", message, file=shard)
+            pieces = (piece for file in files for piece in read_pieces_where(file, "shard", shard))
+            rows = (row for piece in pieces for batch in piece.to_batches(_ROWS_AT_ONCE) for row in batch.to_pylist())
+            yield from check_rows(rows, ({**fact, "text": _caption(view, fact)} for fact in facts), file=shard)
     except (OSError, pa.ArrowException, ValueError) as error:
         message = f"the sample tables' rows of it cannot be read: {error}"
-        yield problem("samples", message, file=task.shard.file)
-        return
-    yield from check_rows(rows, facts, file=task.shard.file)
+        yield problem("samples", message, file=shard)
+
+
+def _caption(view: memoryview, fact: Mapping[str, Any]) -> str:
+    start = fact["txt_offset"]
+    return bytes(view[start : start + fact["txt_size"]]).decode("utf-8", "replace").removesuffix("\n")
