@@ -44,7 +44,8 @@ def write_table(
     """Write a table as one Parquet file, atomically, as `table_writer` does; `metadata` stands in its footer."""
     place = place if not isinstance(place, str) else place_of(place)
     with made_here(place) as here, table_writer(here, table.schema, flush=flush, quick=quick) as writer:
-        writer.write_table(table, row_group_size=row_group_rows or ROW_GROUP_ROWS)
+        light = max(1, table.num_rows * 2 * _AT_ONCE_BYTES // max(1, table.nbytes))  # a group is buffered
+        writer.write_table(table, row_group_size=row_group_rows or min(ROW_GROUP_ROWS, light))
         if metadata is not None:  # as the schema's it would stand there twice, in pyarrow's own form of that, too
             writer.add_key_value_metadata(dict(metadata))
 
@@ -104,11 +105,7 @@ def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterato
 
 
 def read_beside(files: Sequence[tuple[str | os.PathLike[str], Sequence[str]]]) -> Iterator[tuple[pa.Table, ...]]:
-    """Yield rows of files that have as many, the same ones of each at a time, whatever their row groups are.
-
-    Args:
-        files: with the columns that are read of each.
-    """
+    """Yield rows of files that have as many, the same of each at a time, only these columns, whatever their groups."""
     with ExitStack() as stack:
         opened = [(stack.enter_context(_opened(path)), list(columns)) for path, columns in files]
         rows = _rows_at_once(opened)
