@@ -149,7 +149,7 @@ def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa
         with made_here(export / file) as here:
             with table_writer(here, schema) as writer:
                 for _ in range(_GROUPS_PER_PART):
-                    heavy = group.num_rows < _GROUP_ROWS
+                    heavy = group.nbytes >= _GROUP_BYTES
                     if heavy:
                         give_back()  # what it was joined of
                     writer.write_table(group, row_group_size=group.num_rows)
