@@ -15,10 +15,10 @@ def text_bytes(column: pa.ChunkedArray) -> Int64s:
     fields, and 0 where there is no text."""
     kind = column.type
     if pa.types.is_list(kind):
-        counts = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
-        rows = np.repeat(np.arange(len(column)), counts)
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy())
         items = text_bytes(pc.list_flatten(column))  # without any that stand behind a null
-        return np.bincount(rows, weights=items, minlength=len(column)).astype(np.int64)
+        sums: Int64s = np.diff(np.append(0, np.cumsum(items))[ends], prepend=0)
+        return sums
     if pa.types.is_struct(kind):
         fields = (text_bytes(field) for field in column.flatten())
         return sum(fields, start=np.zeros(len(column), dtype=np.int64))

@@ -24,7 +24,7 @@ def put_off(*numbers: signal.Signals) -> Iterator[None]:
 
     def restore() -> None:
         for number, handler in before.items():
-            if handler is not None:  # it was set, but not from Python
+            if handler is not None:  # None was not set from Python, and cannot be
                 signal.signal(number, handler)
 
     def note(number: int, _frame: FrameType | None) -> None:

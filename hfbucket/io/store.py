@@ -80,21 +80,25 @@ def look(url: str, path: bytes = b"") -> FileInfo | Literal["folder", "nothing"]
     def there() -> FileInfo | Literal["folder", "nothing"]:
         return "folder" if fs.isdir(remote) else _remote_info(path, fs.info(remote)) if fs.exists(remote) else "nothing"
 
-    return _told(url, there)
+    return _told(url, there, is_first=True)
 
 
-def _told(url: str, action: Callable[[], T], token: str | bool | None = None) -> T:
-    """Return what a store's client gives when it is asked for the first time, with errors that name the url.
+def _told(url: str, action: Callable[[], T], *, token: str | bool | None = None, is_first: bool = False) -> T:
+    """Return what a store's client gives, with errors that name the url.
+
+    Args:
+        is_first: nothing was asked there yet: that nobody answers is told soon.
 
     Raises:
         OSError, SourceError: the store, or the Hub, cannot be reached, or refuses.
     """
     if not url.startswith("hf://"):
-        return patiently(action, client_of=url, is_first=True)
+        return patiently(action, client_of=url, is_first=is_first)
     from hfbucket.io.hub import errors
 
+    patience = errors.BRIEF if is_first else errors.PATIENT
     with errors.reading(url, token):
-        return errors.patiently(action, doing=url, token=token, patience=errors.BRIEF, on_event=ignore)
+        return errors.patiently(action, doing=url, token=token, patience=patience, on_event=ignore)
 
 
 def _look_on_the_web(fs: Any, url: str, path: bytes) -> FileInfo | Literal["folder", "nothing"]:  # noqa: ANN401
@@ -148,7 +152,8 @@ def glob(root: str, pattern: str) -> list[bytes]:
         found = local_glob.glob(pattern, root_dir=local_path(root), recursive=True)
         return sorted(os.fsencode(name).rstrip(b"/") for name in found)
     fs, path = filesystem(root)
-    names = (_below(path, name) for name in _told(root, lambda: fs.glob(path.rstrip("/") + "/" + pattern)))
+    matched = _told(root, lambda: fs.glob(path.rstrip("/") + "/" + pattern), is_first=True)
+    names = (_below(path, name) for name in matched)
     hidden_wanted = _hidden(pattern)
     return sorted(name.encode("utf-8") for name in names if hidden_wanted or not _hidden(name))
 
@@ -264,15 +269,7 @@ def _listed(root: str, deep: bool, token: str | bool | None) -> tuple[Any, dict[
     def find() -> dict[str, Mapping[str, Any]]:
         return cast("dict[str, Mapping[str, Any]]", fs.find(path, maxdepth=None if deep else 1, detail=True))
 
-    if root.startswith("hf://"):
-        from hfbucket.io.hub import errors
-
-        doing = f"{root}: listing it"
-        with errors.reading(root, token):
-            listed = errors.patiently(find, doing=doing, token=token, patience=errors.PATIENT, on_event=ignore)
-    else:
-        listed = patiently(find, client_of=root)
-    named = ((_below(path, name), facts) for name, facts in listed.items())
+    named = ((_below(path, name), facts) for name, facts in _told(root, find, token=token).items())
     return fs, {below: facts for below, facts in named if below}
 
 
