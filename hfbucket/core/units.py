@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 SourceKind = Literal["folder", "tars", "parquet"]
 
@@ -26,9 +26,8 @@ class SourceSpec:
     kind: SourceKind
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileEntry:
-    """One image file of a folder slice with what lies beside it."""
+class FileEntry(NamedTuple):
+    """One image file of a folder slice with what lies beside it; a tuple, as there is one for every image."""
 
     #: Path below the root as raw bytes (a name may not be UTF-8).
     path: bytes

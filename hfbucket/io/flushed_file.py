@@ -11,8 +11,8 @@ from typing import Final
 
 from hfbucket.io.atomic import begin_flush, naming
 
-_FLUSH_BYTES: Final = 16 << 20
-"""Written before the system is told to begin with the disk."""
+_FLUSH_BYTES: Final = 4 << 20
+"""Written before the system is told to begin with the disk: little is left for the end of the file to wait for."""
 
 _PARTS_AT_ONCE: Final = 1024
 """Of one call of the system (IOV_MAX of Linux)."""

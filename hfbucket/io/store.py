@@ -11,10 +11,9 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from hfbucket.core.events import ignore
 from hfbucket.errors import SourceError
@@ -45,9 +44,8 @@ _OF_LINKS = ("text/html", "application/xhtml+xml")
 """What a folder is on the web."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileInfo:
-    """One file of a listing."""
+class FileInfo(NamedTuple):
+    """One file of a listing; a tuple, as there is one for every image."""
 
     #: Below the listed root, raw bytes with `/`.
     path: bytes

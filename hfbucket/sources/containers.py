@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -201,4 +200,4 @@ def _matched(root: str, path: bytes) -> list[store.FileInfo]:
         return [there]
     if there == "nothing":  # any more, or a link to nothing
         return [store.info(matched, path)]
-    return [replace(file, path=path + b"/" + file.path) for file in store.walk(matched, hidden=True)]
+    return [file._replace(path=path + b"/" + file.path) for file in store.walk(matched, hidden=True)]

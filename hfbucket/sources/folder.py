@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, BinaryIO, Final, cast
 
@@ -200,7 +199,7 @@ def _beside(root: str, wanted: Sequence[store.FileInfo]) -> list[store.FileInfo]
         for file in store.walk(url, deep=False, hidden=True):
             path = folder + b"/" + file.path if folder else file.path
             if file.kind != "hidden":
-                found[path] = replace(file, path=path)
+                found[path] = file._replace(path=path)
             elif path.rpartition(b".")[0] in stems and extension_of(text_of(path)) in _SIDECARS:
                 found[path] = store.info(store.join(root, path), path)
     return [found[path] for path in sorted(found)]

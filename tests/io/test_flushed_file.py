@@ -37,12 +37,12 @@ def test_parts_are_as_many_as_one_likes(tmp_path: Path) -> None:
 def test_the_disk_is_told_of_every_byte_once_there_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
     monkeypatch.setattr(flushed_file, "begin_flush", lambda _, start, size: told.append((start, size)))
-    piece = 5 << 20
+    piece = 3 << 19
     with FlushedFile(tmp_path / "file") as file:
-        for _ in range(9):
+        for _ in range(8):
             file.write(bytes(piece))
         file.flush()
-    assert told == [(0, 4 * piece), (4 * piece, 4 * piece)]
+    assert told == [(0, 3 * piece), (3 * piece, 3 * piece)]
 
 
 def test_leaving_closes_the_file(tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ def test_every_file_of_a_folder_is_asked_for_once(server: FileServer) -> None:
 def test_what_cannot_be_read_is_told_and_the_rest_is_read(server: FileServer) -> None:
     (unit,) = units_of(f"{server.url}/photos")
     entries = list(unit.entries)
-    entries[0] = replace(entries[0], json=b"none.json", json_bytes=10)
-    entries[4] = replace(entries[4], text_bytes=17 << 20)
+    entries[0] = entries[0]._replace(json=b"none.json", json_bytes=10)
+    entries[4] = entries[4]._replace(text_bytes=17 << 20)
     table, facts = folder.scan_unit(replace(unit, entries=tuple(entries)), CONFIG)
     told = {row["member"]: (row["outcome"], row["detail"]) for row in table.to_pylist()}
     assert told.pop("0000.jpg") == ("source_errors", "what lies beside it cannot be read: FileNotFoundError")

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, tee
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -55,8 +55,10 @@ class _Calls(NamedTuple):
     later: Callable[[Callable[[_Order], Any], _Order], Callable[[], Any]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Image:
+_AS_IT_WAS: Final = Encoding(image_mode="passthrough_jpeg")
+
+
+class Image(NamedTuple):
     """One image as it goes into a shard; `notes` are of `CONVERSIONS`: what decoding did, worth counting."""
 
     data: bytes
@@ -140,7 +142,8 @@ def _append_all(
                 came.rejected.append(Rejected(image_id=row["image_id"], outcome=error.outcome, detail=error.detail))
             else:
                 batch.add(number, shard, source, image.data, image.encoding)
-                came.notes.update(image.notes)
+                if image.notes:
+                    came.notes.update(image.notes)
                 if order[-1]:
                     made = image.preview
                     shown.append(calls.later(_preview, order) if made is None else partial(_itself, made))
@@ -242,4 +245,4 @@ def _kept(source: bytes, config: Config) -> Image:
         frames += MULTI_FRAME in decode_rgb(source, max_pixels=config.max_pixels).notes
     data = strip_metadata(source) if config.strip_metadata else source
     notes = (MULTI_FRAME,) if frames > 1 else ()
-    return Image(data=data, encoding=Encoding(image_mode="passthrough_jpeg"), notes=notes)
+    return Image(data=data, encoding=_AS_IT_WAS, notes=notes)
