@@ -3,10 +3,11 @@
     python -m scripts.bench_workers [PHOTOS] [--images 12000] [--base 256] [--workers 2] [--repeats 3] [--json]
 
 PHOTOS is a folder of JPEG photos (without it those of scikit-image), copied until there are enough. Every run includes
-the start of its processes; a build is the command, with the index at hand. Runs take turns and medians count. The limit
-is what the machine gives so many processes that only compute, measured in the same turns: where others use it too, or
-its cores are threads of one, that is less than their number. `busy` is the processor time of all processes by what as
-many cores as workers had to give.
+the start of its processes. Shards are of 100 samples; a build is the command as it is by default, with the index at
+hand: it divides its large shards by itself. Runs take turns and medians count. The limit is what the machine gives so
+many processes that only compute, measured in the same turns: where others use it too, or its cores are threads of one,
+that is less than their number. `busy` is the processor time of all processes by what as many cores as workers had to
+give.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -83,7 +84,8 @@ def in_turns(
 
 def measure(photos: Path | None, *, images: int, base: int, workers: int, repeats: int) -> dict[str, Any]:
     """Return what was measured, and on what."""
-    config = Config(base=(base,), workers=0, source_hash=False, max_shard_samples=100)
+    usual = Config(base=(base,), workers=0, source_hash=False)
+    config = replace(usual, max_shard_samples=100)
     with tempfile.TemporaryDirectory(prefix="bench-workers-") as temporary:
         root = Path(temporary)
         os.environ["HFBUCKET_CACHE"] = str(root / "cache")
@@ -93,7 +95,7 @@ def measure(photos: Path | None, *, images: int, base: int, workers: int, repeat
         runs: dict[str, Callable[[int], None]] = {
             "computing alone, the limit": compute,
             "shards": partial(write_shards, tasks),
-            "whole build": partial(whole_build, root / "photos", config, root / "built"),
+            "whole build": partial(whole_build, root / "photos", usual, root / "built"),
         }
         spent = in_turns(runs, (1, workers), repeats)
     return {
