@@ -6,7 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from huggingface_hub import constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
@@ -76,9 +76,20 @@ def not_here(file: HubFile) -> str:
 
 
 def refused(answer: HfHubHTTPError, token: Token) -> str:
-    """Return the Hub's no in words. Those of the client may hold what the server echoed, so they end no error whole."""
+    """Return the Hub's no in words, or that of the server it sends to for bytes.
+
+    Those of the client may hold what the server echoed, so they end no error whole.
+    """
+    response = answer.response
+    host = urlsplit(str(response.url)).hostname
+    if host != urlsplit(constants.ENDPOINT).hostname:  # the address is left out: it is a key for some time
+        return (
+            f"{host}, to which the Hub sends for the bytes, refuses them ({response.status_code} "
+            f"{response.reason_phrase}); the signed address may have expired, so run the same command again; if that "
+            "does not help, look at this machine's clock, and whether a firewall or proxy keeps you from that server"
+        )
     words = redacted(str(answer), token)
-    if answer.response.status_code not in (401, 403, 404):
+    if response.status_code not in (401, 403, 404):
         return f"the Hub does not give it ({words})"
     return (
         "the Hub has no such dataset for you; check the name and the revision, and log in with `hf auth login` where "

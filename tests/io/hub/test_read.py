@@ -206,6 +206,21 @@ def test_what_the_hub_refuses_is_an_error(hub: LoopbackHub) -> None:
     assert TOKEN not in str(error.value)
 
 
+@pytest.mark.parametrize(("status", "words"), [(403, "403 Forbidden"), (404, "404 Not Found")])
+def test_what_the_other_server_refuses_is_told_of_that_server(hub: LoopbackHub, status: int, words: str) -> None:
+    hub.redirects = True
+    hub.faults.add("cdn", "status", status=status, calls=range(1, 100))
+    for action, name in ((open_hub_file, SHARD), (download, SHARD.repo_id)):
+        with pytest.raises(SourceError) as error:
+            action(SHARD, TOKEN)
+        assert str(error.value) == (
+            f"{name}: localhost, to which the Hub sends for the bytes, refuses them ({words}); the signed address may "
+            "have expired, so run the same command again; if that does not help, look at this machine's clock, and "
+            "whether a firewall or proxy keeps you from that server"
+        )
+        assert files.SIGNATURE not in "".join(traceback.format_exception(error.value))
+
+
 def test_a_token_is_never_told(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     def echo(call: Call, *arguments: Any) -> Reply:
         raise Refused(403, f"not with {call.headers['authorization']}")
