@@ -18,6 +18,9 @@ from hfbucket.io.connections import connections, telling
 _TOLD: Final = ("ETag", "Content-MD5", "Digest", "Last-Modified")
 """Headers that change with a file's bytes, the best first."""
 
+_DROPPED_BYTES: Final = 256 << 10
+"""At once, of what nobody asked for."""
+
 _RANGE: Final = re.compile(r"bytes (?P<start>\d+)-\d+/(?P<size>\d+)?")
 
 
@@ -34,6 +37,7 @@ class Answer:
         fs: for which `is_plain` holds.
         stop: the last byte that is asked for, and one; None for all.
         version: what a listing said of the file: its size, then `;NAME=VALUE` of headers; None for any.
+        is_small: of a server that gives no parts of files all before `start` is read as well, and dropped.
 
     Raises:
         OSError: it is not there, may not be read, or the connection is lost; now, or when it is read.
@@ -48,6 +52,7 @@ class Answer:
         stop: int | None = None,
         *,
         version: str | None = None,
+        is_small: bool = False,
     ) -> None:
         self._url = url
         at, headers = _addressed(fs, url)
@@ -58,7 +63,7 @@ class Answer:
         self._is_empty = self._response.status == 416  # there are not so many bytes
         told = self._response.headers
         if not self._is_empty:
-            self._check(start)
+            self._check(start, is_small)
             self._check_version(told, version)
         length = told.get("Content-Length") if told.get("Accept-Ranges") == "bytes" else None
         self.ranges_to = None if length is None or self._is_empty else start + int(length)
@@ -75,7 +80,7 @@ class Answer:
         """Let go of the connection; it is kept for the next request where all was read."""
         self._response.close()
 
-    def _check(self, start: int) -> None:
+    def _check(self, start: int, is_small: bool) -> None:
         status = self._response.status
         if status == 206:
             given = _RANGE.match(self._response.headers.get("Content-Range", ""))
@@ -85,7 +90,9 @@ class Answer:
                     f"{self._url}: asked for from byte {start:,} on, it came from byte {int(given['start']):,} on"
                 )
             return
-        if status == 200 and not start:
+        if status == 200 and (is_small or not start):
+            while start and (data := self.read(min(start, _DROPPED_BYTES))):
+                start -= len(data)
             return
         self.close()
         if status == 200:
@@ -150,13 +157,24 @@ def _passes(status: int) -> bool:
     return status == 429 or (status >= 500 and status != 501)
 
 
-def read_range(fs: Any, url: str, start: int, stop: int, *, version: str | None = None) -> bytes:  # noqa: ANN401
+def read_range(
+    fs: Any,  # noqa: ANN401 (of fsspec)
+    url: str,
+    start: int,
+    stop: int,
+    *,
+    version: str | None = None,
+    is_small: bool = False,
+) -> bytes:
     """Return the bytes of a file from `start` to `stop`: fewer only where it ends before.
+
+    Args:
+        version, is_small: as Answer takes them.
 
     Raises:
         OSError, SourceError: as Answer does.
     """
-    answer = Answer(fs, url, start, stop, version=version)
+    answer = Answer(fs, url, start, stop, version=version, is_small=is_small)
     try:
         pieces = []
         while start < stop and (data := answer.read(stop - start)):

@@ -32,7 +32,7 @@ class RandomFile:
     Args:
         sequential: the reads go forward through the file, so a remote one comes as a stream.
         size_bytes: of a remote one, where known.
-        head_bytes: of a remote one so many first bytes are fetched now.
+        head_bytes: of a remote one, which is small, so many first bytes are fetched now.
         version: of a remote one, as `RemoteFile` takes it.
     """
 
@@ -53,7 +53,7 @@ class RandomFile:
             self._descriptor = os.open(local_path(url), os.O_RDONLY | getattr(os, "O_BINARY", 0))
             self.size_bytes = os.fstat(self._descriptor).st_size
         else:
-            self._far = RemoteFile(url, size_bytes=size_bytes, version=version)
+            self._far = RemoteFile(url, size_bytes=size_bytes, version=version, is_small=head_bytes > 0)
             self.size_bytes = self._far.size_bytes
             if sequential:
                 self._forward = Forward(

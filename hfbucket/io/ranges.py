@@ -17,6 +17,7 @@ class RemoteFile:
     Args:
         size_bytes: where known; else it is asked for.
         version: what a listing said of it: of a file on the web, ranges of another one are refused.
+        is_small: it is read even from a web server that gives no parts of files: from its start, each time.
 
     Raises:
         OSError: there is no such file, or the store cannot be reached.
@@ -24,9 +25,15 @@ class RemoteFile:
     """
 
     def __init__(
-        self, url: str, *, size_bytes: int | None = None, token: str | bool | None = None, version: str | None = None
+        self,
+        url: str,
+        *,
+        size_bytes: int | None = None,
+        token: str | bool | None = None,
+        version: str | None = None,
+        is_small: bool = False,
     ) -> None:
-        self.url, self._token, self._version = url, token, version
+        self.url, self._token, self._version, self._is_small = url, token, version, is_small
         self._client_of: str | None = None
         self._fetch = self._fetcher()
         self.size_bytes = self._asked_size() if size_bytes is None else size_bytes
@@ -64,7 +71,7 @@ class RemoteFile:
 
             fs, path = filesystem(self.url)
             if http.is_plain(fs):
-                return partial(http.read_range, fs, path, version=self._version)
+                return partial(http.read_range, fs, path, version=self._version, is_small=self._is_small)
         self._client_of = self.url
         return self._by_client
 

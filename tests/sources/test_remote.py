@@ -14,7 +14,7 @@ from hfbucket.config import Config
 from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
 from hfbucket.io import patience
-from hfbucket.sources import SOURCES, folder
+from hfbucket.sources import SOURCES, contents, folder
 from hfbucket.sources.detect import looked_up, resolve
 from hfbucket.stages.write.build import build
 from tests.file_server import FileServer, serving_files
@@ -97,6 +97,13 @@ def test_every_file_of_a_folder_is_asked_for_once(server: FileServer) -> None:
     server.forget()
     list(folder.read_rows(unit, table, CONFIG))
     assert Counter(request.path for request in server.requests()) == {f"/photos/{n:04d}.jpg": 1 for n in range(COUNT)}
+
+
+def test_images_of_a_server_that_gives_no_parts_of_files(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "_HEAD_BYTES", 100)  # so that no header is in it
+    (here,), (there,) = units_of(str(server.folder / "photos")), units_of(f"{server.url}/photos")
+    server.faults[:] = ["whole"] * 10_000
+    assert scanned(there).equals(scanned(here))
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_is_read(server: FileServer) -> None:
