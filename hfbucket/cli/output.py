@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -50,15 +51,17 @@ class _Screen:
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._stage = ""
+        self._lock = threading.Lock()  # what is waited for is told by other threads
         self._is_shown = sys.stderr.isatty() and os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS") != "1"
 
     def take(self, event: Event) -> None:
         """Show one event."""
-        if isinstance(event, Notice):
-            text = ("Warning: " if event.level == "warning" else "") + event.text
-            click.echo(text, err=True) if self._bar is None else self._bar.write(text, file=sys.stderr)
-        elif self._is_shown:
-            self._show(event)
+        with self._lock:
+            if isinstance(event, Notice):
+                text = ("Warning: " if event.level == "warning" else "") + event.text
+                click.echo(text, err=True) if self._bar is None else self._bar.write(text, file=sys.stderr)
+            elif self._is_shown:
+                self._show(event)
 
     def _show(self, event: Progress) -> None:
         if self._bar is not None and self._stage == event.stage:

@@ -27,6 +27,7 @@ class Notice:
 
 Event = Progress | Notice
 OnEvent = Callable[[Event], None]
+"""Mostly called in the thread that called the stage; while that waits for another machine, another one says so."""
 
 
 def ignore(event: Event) -> None:

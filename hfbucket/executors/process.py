@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from hfbucket.executors.worker import LENGTH, raise_here, send
+from hfbucket.io import waits
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -123,9 +124,11 @@ class Process:
             send(self._process.stdin, (function, argument))  # type: ignore[arg-type]  # a pipe, as asked for
             while True:
                 kind, value = self._receive(limit_s)
-                if kind != "progress":
+                if kind == "waiting":
+                    waits.take(value)
+                elif kind != "progress":
                     break
-                if listener is not None:
+                elif listener is not None:
                     listener(value)
         except (EOFError, BrokenPipeError) as error:
             raise Died(self._death()) from error

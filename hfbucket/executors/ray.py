@@ -18,6 +18,7 @@ from hfbucket.executors.engines import Workers
 from hfbucket.executors.local import OnProgress, worker_count
 from hfbucket.executors.signals import put_off
 from hfbucket.executors.task import Failure, throttled
+from hfbucket.io import waits
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,7 +42,7 @@ def map_tasks(
     """
     ray = _connected(workers)
     count = workers.count or int(ray.cluster_resources().get("CPU", 1))
-    reports = ray.remote(num_cpus=0)(_Reports).remote() if on_progress is not None else None
+    reports = ray.remote(num_cpus=0)(_Reports).remote()
     run = ray.remote(num_cpus=1, max_retries=0)(_run)
     feed = enumerate(tasks)
     pending: dict[Any, tuple[int, T]] = {}
@@ -53,8 +54,7 @@ def map_tasks(
             if not pending:
                 return
             done, _ = ray.wait(list(pending), num_returns=1, timeout=_POLL_S)
-            if on_progress is not None:
-                _pass_on(ray, reports, dict(pending.values()), on_progress)
+            _pass_on(ray, reports, dict(pending.values()), on_progress)
             for reference in done:
                 _, task = pending.pop(reference)
                 yield task, _result(ray, reference, task)
@@ -73,8 +73,7 @@ def _end(ray: Any, pending: Iterable[Any], reports: Any) -> None:  # noqa: ANN40
         return
     for reference in left:
         ray.cancel(reference, force=True)
-    if reports is not None:
-        ray.kill(reports)
+    ray.kill(reports)
 
 
 def _connected(workers: Workers) -> Any:  # noqa: ANN401 - the module ray
@@ -123,37 +122,42 @@ def _run(
     task: object,
     limit_s: float | None,
     number: int,
-    reports: Any,  # noqa: ANN401 - a handle of the actor, or None
+    reports: Any,  # noqa: ANN401 - a handle of the actor
 ) -> Answer:
-    if reports is None:
-        return run_in_child(function, task, limit_s)
-    return run_in_child(
-        function, task, limit_s, throttled(lambda done: reports.put.remote(number, done), REPORT_EVERY_S)
-    )
+    with waits.told_to(lambda waiting: reports.wait.remote(waiting)):
+        return run_in_child(
+            function, task, limit_s, throttled(lambda done: reports.put.remote(number, done), REPORT_EVERY_S)
+        )
 
 
 class _Reports:
-    """What running tasks report, until the driver takes it."""
+    """What running tasks report, and what they wait for, until the driver takes it."""
 
     def __init__(self) -> None:
         self._done: dict[int, int] = {}
+        self._waits: list[waits.Waiting] = []
 
     def put(self, number: int, done: int) -> None:
         self._done[number] = done
 
-    def take(self) -> dict[int, int]:
-        taken, self._done = self._done, {}
+    def wait(self, waiting: waits.Waiting) -> None:
+        self._waits.append(waiting)
+
+    def take(self) -> tuple[dict[int, int], list[waits.Waiting]]:
+        taken, self._done, self._waits = (self._done, self._waits), {}, []
         return taken
 
 
-def _pass_on(ray: Any, reports: Any, tasks: dict[int, T], on_progress: OnProgress) -> None:  # noqa: ANN401
+def _pass_on(ray: Any, reports: Any, tasks: dict[int, T], on_progress: OnProgress | None) -> None:  # noqa: ANN401
     """Tell what tasks reported; a machine that was lost may have taken the reports along."""
     try:
-        taken = ray.get(reports.take.remote(), timeout=1)
+        taken, waited_for = ray.get(reports.take.remote(), timeout=1)
     except (ray.exceptions.RayError, TimeoutError):
         return
+    for waiting in waited_for:
+        waits.take(waiting)
     for number, done in sorted(taken.items()):
-        if number in tasks:
+        if number in tasks and on_progress is not None:
             on_progress(tasks[number], done)
 
 

@@ -6,6 +6,7 @@ when it is done. Every machine needs this package, and reaches sources and expor
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -17,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -27,6 +29,7 @@ from hfbucket.executors.engines import Workers
 from hfbucket.executors.local import OnProgress, worker_count
 from hfbucket.executors.signals import put_off
 from hfbucket.executors.task import Failure, throttled
+from hfbucket.io import waits
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,7 +45,12 @@ _LOOPBACK: Final = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress"
 _POLL_S: Final = 0.2
 _KEY_BYTES: Final = 16
 _REPORT: Final = struct.Struct(f"!{_KEY_BYTES}sQQ")
-"""A key that only tasks of this map know, the task's number, how many of its items are done."""
+"""A key that only tasks of this map know, the task's number, how many of its items are done.
+
+With words after it, JSON of what `waits` tells, the numbers mean nothing.
+"""
+_MOST_WORDS: Final = 4000
+"""Bytes of these."""
 
 _starting = threading.Lock()
 
@@ -61,12 +69,12 @@ def map_tasks(
     count = workers.count or max(1, context.defaultParallelism)
     group = f"hfbucket-{uuid.uuid4()}"
     limit_s = workers.limit_s
-    reports = _Reports(context) if on_progress is not None else None
+    reports = _Reports(context)
 
     def run(number: int, task: T) -> Answer:
         context.setJobGroup(group, "hfbucket", interruptOnCancel=True)
-        send = reports.sender(number) if reports is not None else None
-        answers: list[Answer] = context.parallelize([task], 1).map(partial(_run, function, limit_s, send)).collect()
+        run_there = partial(_run, function, limit_s, reports.sender(), number)
+        answers: list[Answer] = context.parallelize([task], 1).map(run_there).collect()
         return answers[0]
 
     feed = enumerate(tasks)
@@ -79,8 +87,7 @@ def map_tasks(
             if not pending:
                 return
             done, _ = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            if reports is not None and on_progress is not None:
-                reports.pass_on(dict(pending.values()), on_progress)
+            reports.pass_on(dict(pending.values()), on_progress)
             for future in done:
                 _, task = pending.pop(future)
                 yield task, _result(future, task)
@@ -90,8 +97,7 @@ def map_tasks(
         while left:  # a job may begin after its group was cancelled
             context.cancelJobGroup(group)
             _, left = wait(left, timeout=_POLL_S)
-        if reports is not None:
-            reports.close()
+        reports.close()
 
 
 def _connected(workers: Workers) -> Any:  # noqa: ANN401 - a SparkContext
@@ -135,35 +141,46 @@ class _Reports:
         with suppress(OSError):  # the driver's name is not of this machine: no task reaches it
             self._socket.bind((settings.get("spark.driver.bindAddress", self._host), 0))
 
-    def sender(self, number: int) -> Callable[[int], None]:
-        """Return what sends, from a task on any machine, how far it is."""
-        return partial(_send, self._socket.family, (self._host, self._socket.getsockname()[1]), self._key, number)
+    def sender(self) -> Callable[..., None]:
+        """Return what sends, from a task on any machine, its number, how far it is, and words."""
+        return partial(_send, self._socket.family, (self._host, self._socket.getsockname()[1]), self._key)
 
-    def pass_on(self, tasks: Mapping[int, T], on_progress: OnProgress) -> None:
+    def pass_on(self, tasks: Mapping[int, T], on_progress: OnProgress | None) -> None:
         """Tell what came since the last call."""
         while True:
             try:
-                data = self._socket.recv(_REPORT.size + 1)
+                data = self._socket.recv(_REPORT.size + _MOST_WORDS)
             except OSError:  # nothing is there
                 return
-            if len(data) == _REPORT.size and data.startswith(self._key):
-                _, number, done = _REPORT.unpack(data)
-                if number in tasks:
-                    on_progress(tasks[number], done)
+            if len(data) < _REPORT.size or not data.startswith(self._key):
+                continue
+            _, number, done = _REPORT.unpack_from(data)
+            if words := data[_REPORT.size :]:
+                waits.take(waits.Waiting(**json.loads(words)))
+            elif number in tasks and on_progress is not None:
+                on_progress(tasks[number], done)
 
     def close(self) -> None:
         """Take no more."""
         self._socket.close()
 
 
-def _send(family: int, address: tuple[str, int], key: bytes, number: int, done: int) -> None:
-    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as out:
-        out.sendto(_REPORT.pack(key, number, done), address)
+def _send(family: int, address: tuple[str, int], key: bytes, number: int, done: int, words: bytes = b"") -> None:
+    if len(words) <= _MOST_WORDS:
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as out:
+            out.sendto(_REPORT.pack(key, number, done) + words, address)
 
 
-def _run(function: Callable[[Any], Any], limit_s: float | None, send: Callable[[int], None] | None, task: T) -> Answer:
+def _run(
+    function: Callable[[Any], Any],
+    limit_s: float | None,
+    send: Callable[..., None],
+    number: int,
+    task: T,
+) -> Answer:
     """Run one task, where Spark put it."""
-    return run_in_child(function, task, limit_s, throttled(send, REPORT_EVERY_S) if send is not None else None)
+    with waits.told_to(lambda waiting: send(number, 0, json.dumps(asdict(waiting)).encode())):
+        return run_in_child(function, task, limit_s, throttled(partial(send, number), REPORT_EVERY_S))
 
 
 def _java_errors() -> tuple[type[Exception], ...]:

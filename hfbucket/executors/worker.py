@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Final, Literal, NoReturn
 
 from hfbucket.executors.task import listening, throttled
+from hfbucket.io.waits import told_to
 
-Kind = Literal["done", "progress", "error"]
+Kind = Literal["done", "progress", "waiting", "error"]
 
 LENGTH: Final = struct.Struct("<Q")
 _REPORT_EVERY_S: Final = 0.1
@@ -63,8 +64,9 @@ def main() -> None:
     spare_pandas()
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
-    while True:
-        send(results, _run(tasks.get(), throttled(lambda done: send(results, ("progress", done)), _REPORT_EVERY_S)))
+    with told_to(lambda waiting: send(results, ("waiting", waiting))):  # a message is one write, whatever the thread
+        while True:
+            send(results, _run(tasks.get(), throttled(lambda done: send(results, ("progress", done)), _REPORT_EVERY_S)))
 
 
 def _read_tasks(tasks: queue.SimpleQueue[bytes]) -> None:

@@ -7,13 +7,17 @@ bytes come by urllib3, unless fsspec was told more than headers: then its own cl
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import urllib3
 from fsspec.implementations.http import HTTPFileSystem, get_client
 
 from hfbucket.errors import SourceError, changed
+from hfbucket.io import waits
 from hfbucket.io.connections import connections, telling
+from hfbucket.io.patience import trying
 
 _TOLD: Final = ("ETag", "Content-MD5", "Digest", "Last-Modified")
 """Headers that change with a file's bytes, the best first."""
@@ -58,7 +62,7 @@ class Answer:
         at, headers = _addressed(fs, url)
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-        with telling(url):
+        with _watched(url, goes_on=False), telling(url):  # it may still refuse, or break off
             self._response = connections().request("GET", at, headers=headers, preload_content=False)
         self._is_empty = self._response.status == 416  # there are not so many bytes
         told = self._response.headers
@@ -73,7 +77,7 @@ class Answer:
         """Return `size` bytes, fewer where it ends or breaks off, none at its end."""
         if self._is_empty:
             return b""
-        with telling(self._url):
+        with _watched(self._url, size), telling(self._url):
             return self._response.read(size, decode_content=False)
 
     def close(self) -> None:
@@ -118,11 +122,12 @@ def facts(fs: Any, url: str) -> dict[str, Any]:  # noqa: ANN401 (of fsspec)
         OSError: there is no such file, it may not be read, or the server cannot be reached.
         SourceError: the server refuses in other ways.
     """
-    response = _asked_about(fs, url, "HEAD")
-    if not _passes(response.status) and (response.status != 200 or "Content-Length" not in response.headers):
-        response = _asked_about(fs, url, "GET")  # some give what they do not like to be asked about
-    if response.status != 200:
-        _refuse(url, response)
+    with _watched(url):
+        response = _asked_about(fs, url, "HEAD")
+        if not _passes(response.status) and (response.status != 200 or "Content-Length" not in response.headers):
+            response = _asked_about(fs, url, "GET")  # some give what they do not like to be asked about
+        if response.status != 200:
+            _refuse(url, response)
     told = response.headers
     length = told.get("Content-Length") if told.get("Content-Encoding", "identity") == "identity" else None
     return {
@@ -139,6 +144,11 @@ def _asked_about(fs: Any, url: str, method: str) -> Any:  # noqa: ANN401 (of fss
         response = connections().request(method, at, headers=headers, preload_content=False)
     response.drain_conn() if method == "HEAD" else response.close()
     return response
+
+
+def _watched(url: str, size_bytes: int = 0, *, goes_on: bool = True) -> AbstractContextManager[None]:
+    """Let it be told when an answer, or that many more bytes of it, does not come."""
+    return waits.watched(partial(waits.host_of, url), trying(), size_bytes=size_bytes, goes_on=goes_on)
 
 
 def _refuse(url: str, response: Any) -> NoReturn:  # noqa: ANN401 (of urllib3)

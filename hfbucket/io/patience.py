@@ -1,4 +1,7 @@
-"""What a store does not give at once, asked for again: the one place that knows what passes, and how long to wait."""
+"""What a store does not give at once, asked for again: the one place that knows what passes, and how long to wait.
+
+What is waited for is told, as `io.waits` says.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from itertools import count
 from typing import Final, TypeVar
 
 from hfbucket.errors import HfBucketError
+from hfbucket.io import waits
 
 T = TypeVar("T")
 
@@ -18,15 +22,27 @@ WAIT_S: Final = 1.0
 _FIRST_TRIES: Final = 2
 """Where no server is found when one is asked for the first time: its address is wrong, most likely."""
 
+_TOLD_FROM: Final = 3
+"""The try from which on it is told that they fail: seconds after the first. A store's client tries by itself before."""
+
 NO_USE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 """What no second try changes."""
 
 
-def patiently(action: Callable[[], T], *, client_of: str | None = None, is_first: bool = False) -> T:
+def patiently(
+    action: Callable[[], T],
+    url: str,
+    *,
+    has_client: bool = False,
+    is_first: bool = False,
+    after_s: float | None = None,
+    size_bytes: int = 0,
+) -> T:
     """Return what an action gives, done again after a while where a store could not be reached.
 
     Args:
-        client_of: as `wait_longer` takes it.
+        url, has_client: as `wait_longer` takes them.
+        after_s, size_bytes: of a store with a client, as `waits.watched` takes them; others watch themselves.
         is_first: nothing was done yet, and nothing is lost if it is told soon that no server is there, which a store's
             client may say in its own way.
 
@@ -35,31 +51,43 @@ def patiently(action: Callable[[], T], *, client_of: str | None = None, is_first
     """
     for tries in count(1):
         try:
-            return action()
+            if not has_client:
+                return action()
+            with waits.watched(lambda: waits.host_of(url), trying(), size_bytes=size_bytes, after_s=after_s):
+                return action()
         except OSError as error:
             if is_first and isinstance(error, ConnectionRefusedError) and tries >= _FIRST_TRIES:
                 raise
-            wait_longer(error, tries, client_of=client_of)
+            wait_longer(error, tries, url, has_client=has_client)
         except Exception as error:  # the one guard around other people's clients
-            if client_of is None or isinstance(error, HfBucketError) or type(error).__module__ == "builtins":
+            if not has_client or isinstance(error, HfBucketError) or type(error).__module__ == "builtins":
                 raise  # a fault of a program, not of a store
-            wait_longer(error, TRIES if is_first and tries >= _FIRST_TRIES else tries, client_of=client_of)
+            wait_longer(error, TRIES if is_first and tries >= _FIRST_TRIES else tries, url, has_client=True)
     raise AssertionError("tries do not end by themselves")
 
 
-def wait_longer(error: Exception, tries: int, *, client_of: str | None = None) -> None:
+def wait_longer(error: Exception, tries: int, url: str, *, has_client: bool = False) -> None:
     """Wait longer with every try in a row that failed.
 
     Args:
         tries: so many, the last one with this error.
-        client_of: the url that a store's own client was asked for: such have errors of their own, and in the end they
-            are told as an OSError that names it.
+        url: that was asked for.
+        has_client: by a store's own client: such have errors of their own, and in the end they are told as an OSError
+            that names the url.
 
     Raises:
         OSError: they are too many, or no further one would help.
     """
-    if isinstance(error, NO_USE) or (tries >= TRIES and client_of is None):
+    if isinstance(error, NO_USE) or (tries >= TRIES and not has_client):
         raise error
+    words = str(error) or type(error).__name__
     if tries >= TRIES:
-        raise OSError(f"{client_of}: {str(error) or type(error).__name__}") from error
+        raise OSError(f"{url}: {words}") from error
+    if has_client or tries >= _TOLD_FROM:
+        waits.trouble(waits.host_of(url), words.removeprefix(f"{url}: "), trying())
     time.sleep(WAIT_S * 2 ** (tries - 1))
+
+
+def trying() -> str:
+    """Return in words how long is waited."""
+    return waits.tries(TRIES, sum(WAIT_S * 2.0**number for number in range(TRIES - 1)))

@@ -34,7 +34,7 @@ class RemoteFile:
         is_small: bool = False,
     ) -> None:
         self.url, self._token, self._version, self._is_small = url, token, version, is_small
-        self._client_of: str | None = None
+        self._has_client = False
         self._fetch = self._fetcher()
         self.size_bytes = self._asked_size() if size_bytes is None else size_bytes
 
@@ -45,14 +45,16 @@ class RemoteFile:
             OSError: it is gone, or cannot be reached, however often that is tried.
             SourceError: the Hub does not give it, or the server gives no ranges.
         """
-        data = patiently(lambda: self._fetch(start, stop), client_of=self._client_of)
+        data = patiently(
+            lambda: self._fetch(start, stop), self.url, has_client=self._has_client, size_bytes=stop - start
+        )
         if len(data) > stop - start:
             raise SourceError(f"{self.url}: its server gives no parts of files: download it first")
         return data
 
     def _asked_size(self) -> int:
         fs, path = filesystem(self.url, token=self._token)
-        size = patiently(lambda: asked(fs, path)["size"], client_of=self._client_of)
+        size = patiently(lambda: asked(fs, path)["size"], self.url, has_client=self._has_client)
         if size is None:
             raise SourceError(f"{self.url}: its server does not say how long it is: download it first")
         return int(size)
@@ -72,7 +74,7 @@ class RemoteFile:
             fs, path = filesystem(self.url)
             if http.is_plain(fs):
                 return partial(http.read_range, fs, path, version=self._version, is_small=self._is_small)
-        self._client_of = self.url
+        self._has_client = True
         return self._by_client
 
     def _by_client(self, start: int, stop: int) -> bytes:

@@ -16,6 +16,7 @@ from fnmatch import translate
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final, TypeVar, cast
 
+from hfbucket.io import waits
 from hfbucket.io.atomic import TEMPORARY, TEMPORARY_NAME
 from hfbucket.io.patience import NO_USE, patiently
 from hfbucket.io.random_file import RandomFile, Window
@@ -126,8 +127,9 @@ class Remote:
 
     def put(self, source: Path | bytes) -> None:
         """Bring a file of this machine, or bytes, there: what others see is what was there before, or all of it."""
+        size_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
         if self._is_object:
-            self._ask(lambda fs, path: _send(fs, source, path))
+            self._ask(lambda fs, path: _send(fs, source, path), size_bytes=size_bytes)
             return
 
         def aside(fs: Any, path: str) -> None:  # noqa: ANN401 (a file system of fsspec)
@@ -139,7 +141,7 @@ class Remote:
                 fs.rm_file(path)
             fs.mv(hidden, path)
 
-        self._ask(aside)
+        self._ask(aside, size_bytes=size_bytes)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete a file."""
@@ -170,8 +172,11 @@ class Remote:
                 if TEMPORARY_NAME.fullmatch(posixpath.basename(name)):
                     (self / name).unlink(missing_ok=True)
 
-    def _ask(self, action: Callable[[Any, str], T]) -> T:
+    def _ask(self, action: Callable[[Any, str], T], *, size_bytes: int = 0) -> T:
         """Return what an action on the store gives; it is done again, after a while, where that may help.
+
+        Args:
+            size_bytes: that are sent.
 
         Raises:
             OSError: names the url, whatever the store's client raised: clients have errors of their own.
@@ -183,7 +188,7 @@ class Remote:
             return action(fs, path)
 
         try:
-            return patiently(attempt, client_of=self.url)
+            return patiently(attempt, self.url, has_client=True, after_s=waits.LISTED_AFTER_S, size_bytes=size_bytes)
         except NO_USE as error:  # clients raise it with no number, or one of their own
             number = next(number for kind, number in _NUMBERS.items() if isinstance(error, kind))
             raise OSError(number, str(error), self.url) from error

@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
-from hfbucket.core.events import ignore
+from hfbucket.core.events import Event, Notice
 from hfbucket.errors import SourceError
+from hfbucket.io import waits
 from hfbucket.io.ahead import ahead
 from hfbucket.io.atomic import replacing
 from hfbucket.io.flushed_file import FlushedFile
@@ -90,19 +91,30 @@ def _told(url: str, action: Callable[[], T], *, token: str | bool | None = None,
     Raises:
         OSError, SourceError: the store, or the Hub, cannot be reached, or refuses.
     """
+    after_s = None if is_first else waits.LISTED_AFTER_S
     if not url.startswith("hf://"):
-        return patiently(action, client_of=url, is_first=is_first)
-    from hfbucket.io.hub import errors
+        return patiently(action, url, has_client=True, is_first=is_first, after_s=after_s)
+    from hfbucket.io.hub import errors, file
 
     patience = errors.BRIEF if is_first else errors.PATIENT
+    trying = waits.tries(patience.tries, patience.pauses_s)
+
+    def attempt() -> T:
+        with waits.watched(file.hub_host, trying, after_s=after_s):
+            return action()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Notice):
+            waits.trouble(file.hub_host(), event.text, trying)
+
     with errors.reading(url, token):
-        return errors.patiently(action, doing=url, token=token, patience=patience, on_event=ignore)
+        return errors.patiently(attempt, doing=url, token=token, patience=patience, on_event=tell)
 
 
 def _look_on_the_web(fs: Any, url: str, path: bytes) -> FileInfo | Literal["folder", "nothing"]:  # noqa: ANN401
     """Do as `look`. What may be a list of links is read; fsspec reads whatever there is, a whole tar as well."""
     try:
-        facts = patiently(partial(asked, fs, url), is_first=True)
+        facts = patiently(partial(asked, fs, url), url, is_first=True)
     except FileNotFoundError:
         return "nothing"
     return "folder" if facts.get("mimetype") in _OF_LINKS and fs.isdir(url) else _remote_info(path, facts)
@@ -121,7 +133,7 @@ def info(url: str, path: bytes = b"") -> FileInfo:
             return _missing(path)
         return _local_info(path, os.stat(place))
     fs, remote = filesystem(url)
-    return _remote_info(path, patiently(partial(asked, fs, remote)))
+    return _remote_info(path, patiently(partial(asked, fs, remote), url))
 
 
 def walk(root: str, *, deep: bool = True, hidden: bool = False, token: str | bool | None = None) -> list[FileInfo]:
@@ -275,6 +287,6 @@ def _facts(fs: Any, listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str
     """Yield the facts of listed files; where the listing has no sizes, as in a list of links, of each file alone."""
 
     def of(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-        return facts if facts.get("size") is not None else patiently(partial(asked, fs, facts["name"]))
+        return facts if facts.get("size") is not None else patiently(partial(asked, fs, facts["name"]), facts["name"])
 
     return ahead((partial(of, facts), None if facts.get("size") is not None else 0) for facts in listed)

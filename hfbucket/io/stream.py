@@ -108,7 +108,7 @@ def _answered(
             break
         except OSError as error:
             failures += 1
-            wait_longer(error, failures)
+            wait_longer(error, failures, url)
     if end is not None and position < end:
         yield from _by_ranges(RemoteFile(url, size_bytes=end, token=token), position)
 

@@ -10,11 +10,13 @@ from hfbucket.core.events import OnEvent, ignore
 from hfbucket.core.keys import MANIFEST
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.io.places import place_of
+from hfbucket.io.waits import waits_told
 from hfbucket.stages.write.build import build as build_anew
 
 __all__ = ["build"]
 
 
+@waits_told
 def build(
     sources: str | Sequence[str],
     output: str | os.PathLike[str],

@@ -20,6 +20,7 @@ from hfbucket.io import store
 from hfbucket.io.atomic import write_bytes
 from hfbucket.io.journal import refuse_unfinished
 from hfbucket.io.manifest_file import read_manifest
+from hfbucket.io.waits import waits_told
 from hfbucket.load.location import locate
 from hfbucket.load.plan import ALL, ShardRef, shard_refs
 from hfbucket.sources import tars
@@ -58,6 +59,7 @@ class _Tar:
     last_part: str = ""
 
 
+@waits_told
 @disk_told(BuildError)
 def extract(
     source: str | os.PathLike[str],

@@ -24,6 +24,7 @@ from hfbucket.core.plan.rows import PASSTHROUGH
 from hfbucket.executors.local import worker_count
 from hfbucket.io.index_files import Index
 from hfbucket.io.store import is_local
+from hfbucket.io.waits import waits_told
 from hfbucket.sources import SOURCES
 from hfbucket.stages.captions import caption_report, choice_for, selected_captions, with_captions, with_priority
 from hfbucket.stages.filters import check_filters
@@ -33,6 +34,7 @@ from hfbucket.stages.survey import survey
 from hfbucket.stages.twins import twin_words
 
 
+@waits_told
 def plan(
     sources: str | Sequence[str],
     config: Config | None = None,

@@ -15,6 +15,7 @@ import pytest
 from hfbucket.errors import BuildError, FormatError, MissingDependencyError
 from hfbucket.executors.engines import Workers, map_tasks
 from hfbucket.executors.task import Failure, report
+from hfbucket.io import waits
 from tests.processes import wait_until_gone
 
 PACKAGES = {"ray": "ray", "spark": "pyspark"}
@@ -146,6 +147,20 @@ def test_progress_within_a_task_reaches_the_caller(engine: str) -> None:
     assert {done for _, done in seen} <= set(range(6))
     for task in (7, 8):
         assert [done for one, done in seen if one == task] == sorted(done for one, done in seen if one == task)
+
+
+def wait_for_a_server(number: int) -> int:
+    for _ in range(3):
+        waits.trouble("server:80", "no answer for 5 s", "it is tried 6 times")
+    time.sleep(2)  # two engines tell nothing of a task that has ended
+    return number
+
+
+def test_what_tasks_wait_for_is_told_once(engine: str) -> None:
+    told: list[waits.Waiting] = []
+    with waits.told_to(told.append):
+        assert sorted(map_tasks(wait_for_a_server, [7, 8], workers=workers(engine))) == [(7, 7), (8, 8)]
+    assert told == [waits.Waiting(host="server:80", why="no answer for 5 s", trying="it is tried 6 times")]
 
 
 def test_nothing_is_left_running_when_the_caller_stops(engine: str, tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class Patience:
     first_s: float
     longest_s: float
 
+    @property
+    def pauses_s(self) -> float:
+        """Seconds between all tries together, where nobody asks for more."""
+        return sum(min(self.first_s * 2.0**number, self.longest_s) for number in range(self.tries - 1))
+
 
 PATIENT: Final = Patience(tries=8, first_s=1.0, longest_s=60.0)
 BRIEF: Final = Patience(tries=2, first_s=1.0, longest_s=60.0)

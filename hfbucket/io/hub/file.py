@@ -12,9 +12,12 @@ from huggingface_hub import constants, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 
 from hfbucket.errors import SourceError
+from hfbucket.io import waits
 from hfbucket.io.hub.errors import redacted
 
-__all__ = ["LOST", "HubFile", "Token", "hub_file", "not_here", "passes", "refused", "wait_longer"]
+__all__ = [
+    "LOST", "TRYING", "HubFile", "Token", "hub_file", "hub_host", "not_here", "passes", "refused", "wait_longer",
+]  # fmt: skip
 
 Token = str | bool | None
 
@@ -28,9 +31,19 @@ _URL: Final = re.compile(
 
 _TRIES: Final = 10
 """How often in a row nothing may come; the client's own tries, which wait as the Hub asks, come before each."""
+_TOLD_FROM: Final = 3
+"""The try from which on it is told that they fail."""
 _PASSING: Final = frozenset({"NetworkError", "TimeoutException", "RemoteProtocolError", "ConnectionError"})
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
+
+
+def _pause_s(tries: int) -> float:
+    return min(_FIRST_WAIT_S * 2.0 ** (tries - 1), _LONGEST_WAIT_S)
+
+
+TRYING: Final = waits.tries(_TRIES, sum(map(_pause_s, range(1, _TRIES))))
+"""How long that is, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,8 +118,16 @@ def passes(error: Exception) -> bool:
     return any(kind.__name__ in _PASSING for kind in type(error).__mro__)
 
 
-def wait_longer(tries: int, where: object, reason: Exception, token: Token) -> None:
-    """Wait longer with every try in a row that brought nothing.
+def hub_host() -> str:
+    """Return the Hub's host, with its port."""
+    return waits.host_of(constants.ENDPOINT)
+
+
+def wait_longer(tries: int, where: object, reason: Exception, token: Token, host: str) -> None:
+    """Wait longer with every try in a row that brought nothing; tell that.
+
+    Args:
+        host: that was asked.
 
     Raises:
         SourceError: they are too many, or the reason is not one that passes.
@@ -114,4 +135,6 @@ def wait_longer(tries: int, where: object, reason: Exception, token: Token) -> N
     if tries >= _TRIES or not passes(reason):
         after = f", after {tries} tries" if tries > 1 else ""
         raise SourceError(f"{where}: the Hub cannot be read{after} ({redacted(str(reason), token)})") from None
-    time.sleep(min(_FIRST_WAIT_S * 2 ** (tries - 1), _LONGEST_WAIT_S))
+    if tries >= _TOLD_FROM:
+        waits.trouble(host, redacted(str(reason), token), TRYING)
+    time.sleep(_pause_s(tries))

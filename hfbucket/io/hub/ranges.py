@@ -27,8 +27,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 
 from hfbucket import __version__
 from hfbucket.errors import SourceError
+from hfbucket.io import waits
 from hfbucket.io.hub import straight
-from hfbucket.io.hub.file import LOST, HubFile, Token, not_here, passes, refused, wait_longer
+from hfbucket.io.hub.file import LOST, TRYING, HubFile, Token, hub_host, not_here, passes, refused, wait_longer
 
 _PIECE_BYTES: Final = 256 << 10
 _MOST_BYTES: Final = 1 << 20
@@ -73,6 +74,11 @@ class HubRanges:
         self._asking = Lock()  # where it is: one thread does, for all
         self._elsewhere: str | None = None
         self._is_here = self._was_in_vain = False
+        self._host = hub_host()
+
+    def host(self) -> str:
+        """Return the host that was asked last, with its port; of a client that follows the Hub, where that sends to."""
+        return self._host
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes of the file from `start` to `stop`, with one request where nothing breaks.
@@ -109,6 +115,7 @@ class HubRanges:
         found = elsewhere or self._told(stack, headers)
         if not isinstance(found, str):
             return found
+        self._host = waits.host_of(found)
         answer = straight.ask(found, headers)
         if answer is not None:
             stack.callback(answer.close)
@@ -127,6 +134,7 @@ class HubRanges:
         with nullcontext() if self._is_here else self._asking:
             if self._elsewhere is not None:  # another thread has been told
                 return self._elsewhere
+            self._host = hub_host()
             response = self._asked(stack, headers, None, follow_redirects=False)
             if response.next_request is None:
                 self._is_here = True
@@ -210,9 +218,10 @@ class Answer(io.RawIOBase):
         tries = 0
         while self._stop is None or self._position < self._stop:
             try:
-                if self._next is None:
-                    self._connect()
-                data = self._next(self._at_once(size)) if self._next else b""
+                with waits.watched(self._source.host, TRYING, size_bytes=self._at_once(size)):
+                    if self._next is None:
+                        self._connect()
+                    data = self._next(self._at_once(size)) if self._next else b""
                 if data or self._stop is None:
                     self._position += len(data)
                     return data
@@ -222,7 +231,8 @@ class Answer(io.RawIOBase):
             self._exits.close()
             self._next = None
             tries += 1
-            wait_longer(tries, f"{self._source.file}, byte {self._position:,}", reason, self._source.token)
+            where = f"{self._source.file}, byte {self._position:,}"
+            wait_longer(tries, where, reason, self._source.token, self._source.host())
         return b""
 
     def _at_once(self, size: int) -> int:

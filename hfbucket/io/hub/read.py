@@ -20,7 +20,8 @@ from huggingface_hub.errors import (
 
 from hfbucket import __version__
 from hfbucket.errors import SourceError
-from hfbucket.io.hub.file import LOST, HubFile, Token, hub_file, not_here, refused, wait_longer
+from hfbucket.io import waits
+from hfbucket.io.hub.file import LOST, TRYING, HubFile, Token, hub_file, hub_host, not_here, refused, wait_longer
 from hfbucket.io.hub.ranges import Answer, HubRanges
 from hfbucket.io.seekable import Seekable
 
@@ -57,14 +58,15 @@ def _downloaded(api: HfApi, file: HubFile) -> Path:
     tries, is_damaged = 0, False
     while True:
         try:
-            found = api.hf_hub_download(
-                file.repo_id, file.path, repo_type="dataset", revision=file.revision, force_download=is_damaged
-            )
+            with waits.watched(hub_host, TRYING, after_s=waits.LISTED_AFTER_S):
+                found = api.hf_hub_download(
+                    file.repo_id, file.path, repo_type="dataset", revision=file.revision, force_download=is_damaged
+                )
         except LOST as error:
             if isinstance(error, HfHubHTTPError):  # an answer; the client has waited where that helps
                 raise
             tries += 1
-            wait_longer(tries, file, error, api.token)
+            wait_longer(tries, file, error, api.token, hub_host())
             continue
         if _is_whole(Path(found)):
             return Path(found)

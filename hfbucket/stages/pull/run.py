@@ -26,6 +26,7 @@ from hfbucket.io.locks import locked
 from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest, read_manifest_bytes
 from hfbucket.io.patterns import matching
 from hfbucket.io.store import is_local, local_path
+from hfbucket.io.waits import waits_told
 from hfbucket.load.location import Location, locate
 from hfbucket.stages.pull.files import Fetching
 from hfbucket.stages.pull.part import write_part
@@ -77,6 +78,7 @@ class _Remote:
         return Wanted(file=file, url=file_url(self.location.url, file), size_bytes=size, sha256=sha256 or listed.sha256)
 
 
+@waits_told
 @disk_told(PullError)
 def pull(
     repo: str | os.PathLike[str],

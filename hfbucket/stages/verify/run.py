@@ -23,6 +23,7 @@ from hfbucket.io import store
 from hfbucket.io.export_files import ExportFile, list_files, viewed
 from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest_bytes
+from hfbucket.io.waits import waits_told
 from hfbucket.load.location import locate
 from hfbucket.stages.rounds import AGAIN, disk_told
 from hfbucket.stages.verify.card import check_card_files
@@ -71,6 +72,7 @@ class Report:
         return {"ok": self.ok, **asdict(self)}
 
 
+@waits_told
 @disk_told(VerifyError, AGAIN)
 def verify(
     export: str | os.PathLike[str],

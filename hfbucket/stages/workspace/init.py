@@ -30,6 +30,7 @@ from hfbucket.io.export_files import open_file
 from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import read_manifest
 from hfbucket.io.tables import parquet_of
+from hfbucket.io.waits import waits_told
 from hfbucket.io.workspace import images
 from hfbucket.io.workspace.database import writing
 from hfbucket.sources import SOURCES
@@ -81,6 +82,7 @@ class _Piece:
     others: tuple[tuple[Texts, str | None], ...] = ()
 
 
+@waits_told
 @disk_told(WorkspaceError)
 def init(
     sources: Sequence[str],
