@@ -23,7 +23,7 @@ _FIRST_TRIES: Final = 2
 """Where no server is found when one is asked for the first time: its address is wrong, most likely."""
 
 _TOLD_FROM: Final = 3
-"""The try from which on it is told that they fail: seconds after the first. A store's client tries by itself before."""
+"""The try from which on it is told that they fail: seconds after the first. Stores' own clients try more often."""
 
 NO_USE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 """What no second try changes."""
@@ -44,7 +44,7 @@ def patiently(
         url, has_client: as `wait_longer` takes them.
         after_s, size_bytes: of a store with a client, as `waits.watched` takes them; others watch themselves.
         is_first: nothing was done yet, and nothing is lost if it is told soon that no server is there, which a store's
-            client may say in its own way.
+            client may say in its own way; such a client asks once, see `urls.filesystem`.
 
     Raises:
         OSError: as `wait_longer` does.
@@ -62,7 +62,8 @@ def patiently(
         except Exception as error:  # the one guard around other people's clients
             if not has_client or isinstance(error, HfBucketError) or type(error).__module__ == "builtins":
                 raise  # a fault of a program, not of a store
-            wait_longer(error, TRIES if is_first and tries >= _FIRST_TRIES else tries, url, has_client=True)
+            gives_up = is_first and tries >= _FIRST_TRIES and "Timeout" not in type(error).__name__
+            wait_longer(error, TRIES if gives_up else tries, url, has_client=True)
     raise AssertionError("tries do not end by themselves")
 
 
@@ -83,7 +84,7 @@ def wait_longer(error: Exception, tries: int, url: str, *, has_client: bool = Fa
     words = str(error) or type(error).__name__
     if tries >= TRIES:
         raise OSError(f"{url}: {words}") from error
-    if has_client or tries >= _TOLD_FROM:
+    if tries >= _TOLD_FROM - has_client:
         waits.trouble(waits.host_of(url), words.removeprefix(f"{url}: "), trying())
     time.sleep(WAIT_S * 2 ** (tries - 1))
 

@@ -85,10 +85,14 @@ class Remote:
         """Return its path below a folder."""
         return PurePosixPath(self.url.removeprefix(f"{folder.url}/"))
 
-    def exists(self) -> bool:
-        """Return whether a file is there, or a folder with something in it."""
+    def exists(self, *, is_first: bool = False) -> bool:
+        """Return whether a file is there, or a folder with something in it.
+
+        Args:
+            is_first: nothing was done yet: that nobody answers there is told soon.
+        """
         try:
-            self._ask(lambda fs, path: fs.info(path))
+            self._ask(lambda fs, path: fs.info(path), is_first=is_first)
         except FileNotFoundError:
             return False
         return True
@@ -172,7 +176,7 @@ class Remote:
                 if TEMPORARY_NAME.fullmatch(posixpath.basename(name)):
                     (self / name).unlink(missing_ok=True)
 
-    def _ask(self, action: Callable[[Any, str], T], *, size_bytes: int = 0) -> T:
+    def _ask(self, action: Callable[[Any, str], T], *, size_bytes: int = 0, is_first: bool = False) -> T:
         """Return what an action on the store gives; it is done again, after a while, where that may help.
 
         Args:
@@ -181,14 +185,17 @@ class Remote:
         Raises:
             OSError: names the url, whatever the store's client raised: clients have errors of their own.
         """
-        fs, path = filesystem(self.url)
+        fs, path = filesystem(self.url, asks_once=is_first)
+        after_s = None if is_first else waits.LISTED_AFTER_S
 
         def attempt() -> T:
             fs.invalidate_cache()
             return action(fs, path)
 
         try:
-            return patiently(attempt, self.url, has_client=True, after_s=waits.LISTED_AFTER_S, size_bytes=size_bytes)
+            return patiently(
+                attempt, self.url, has_client=True, is_first=is_first, after_s=after_s, size_bytes=size_bytes
+            )
         except NO_USE as error:  # clients raise it with no number, or one of their own
             number = next(number for kind, number in _NUMBERS.items() if isinstance(error, kind))
             raise OSError(number, str(error), self.url) from error

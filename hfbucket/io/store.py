@@ -72,7 +72,7 @@ def look(url: str, path: bytes = b"") -> FileInfo | Literal["folder", "nothing"]
     if is_local(url):
         place = local_path(url)
         return "folder" if os.path.isdir(place) else info(url, path) if os.path.exists(place) else "nothing"
-    fs, remote = filesystem(url)
+    fs, remote = filesystem(url, asks_once=True)
     if is_http(url):
         return _look_on_the_web(fs, remote, path)
 
@@ -161,7 +161,7 @@ def glob(root: str, pattern: str) -> list[bytes]:
     if is_local(root):
         found = local_glob.glob(pattern, root_dir=local_path(root), recursive=True)
         return sorted(os.fsencode(name).rstrip(b"/") for name in found)
-    fs, path = filesystem(root)
+    fs, path = filesystem(root, asks_once=True)
     matched = _told(root, lambda: fs.glob(path.rstrip("/") + "/" + pattern), is_first=True)
     names = (_below(path, name) for name in matched)
     hidden_wanted = _hidden(pattern)

@@ -65,11 +65,13 @@ def _protocol(url: str) -> str:
     return head + mark if mark else ""
 
 
-def filesystem(url: str, *, token: str | bool | None = None) -> tuple[Any, str]:
+def filesystem(url: str, *, token: str | bool | None = None, asks_once: bool = False) -> tuple[Any, str]:
     """Return the fsspec file system of a URL, and the path in it.
 
     Args:
         token: for the Hub; None is the one of the environment or the login.
+        asks_once: its client shall not try again by itself, as that of S3 does for up to 15 s where no server is: who
+            asks, does.
 
     Raises:
         SourceError: the protocol is unknown, or its package is not installed.
@@ -77,7 +79,10 @@ def filesystem(url: str, *, token: str | bool | None = None) -> tuple[Any, str]:
     import fsspec  # what reads local files alone is spared it
 
     try:
-        options = {"token": token} if token is not None and url.startswith("hf://") else {}
+        options: dict[str, Any] = {"token": token} if token is not None and url.startswith("hf://") else {}
+        if asks_once and url.startswith(("s3://", "s3a://")):
+            given = fsspec.config.conf.get(_protocol(url)[:-3], {}).get("config_kwargs", {})
+            options["config_kwargs"] = {**given, "retries": {"total_max_attempts": 1}}
         fs, path = fsspec.core.url_to_fs(url, **options)
     except (ValueError, ImportError) as error:
         missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None

@@ -51,6 +51,8 @@ def bring(names: Sequence[str], config: Config, *, anew: bool = False) -> None:
     shared, folder = shared_cache(config), cache_folder(config)
     if shared is None:
         return
+    if not anew:
+        shared.exists(is_first=True)  # for whether somebody answers there
 
     def fetch(name: str) -> None:
         with suppress(FileNotFoundError):

@@ -17,7 +17,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfbucket.errors import SourceError
+import hfbucket
+from hfbucket.errors import BuildError, SourceError
 from hfbucket.io import patience
 from hfbucket.io.remote import Remote
 from hfbucket.io.urls import filesystem
@@ -25,6 +26,10 @@ from hfbucket.io.urls import filesystem
 
 class ClientError(Exception):
     """What a store's client may raise: no OSError."""
+
+
+class ReadTimeoutError(Exception):
+    """What a store's client may raise of one that is there and late."""
 
 
 class Flaky(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -139,6 +144,56 @@ def test_what_a_client_raises_is_tried_again_and_told_as_an_error_of_the_store(e
     with pytest.raises(OSError, match=f"flaky://data/a: {str(error) or type(error).__name__}") as caught:
         place.exists()
     assert caught.value.__cause__ is error
+
+
+def test_at_first_nobody_is_waited_for_who_may_not_be_there() -> None:
+    place = Remote("flaky://data/a")
+    Flaky.errors.extend([ClientError("nobody answers")] * 2)
+    with pytest.raises(OSError, match="flaky://data/a: nobody answers"):
+        place.exists(is_first=True)
+    assert not Flaky.errors
+    for error in (ReadTimeoutError("late"), OSError("503")):  # somebody is there
+        Flaky.errors.extend([error] * (patience.TRIES - 1))
+        assert not place.exists(is_first=True)
+        assert not Flaky.errors
+
+
+@pytest.fixture
+def dead_s3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No S3 is at its endpoint; the requests that were sent there."""
+    pytest.importorskip("s3fs", reason="needs s3fs")
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
+    for name, value in (("ENDPOINT_URL", "http://127.0.0.1:9"), ("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    from aiobotocore.httpsession import AIOHTTPSession
+
+    sent: list[str] = []
+    send = AIOHTTPSession.send
+
+    async def noted(self: Any, request: Any) -> Any:
+        sent.append(request.url)
+        return await send(self, request)
+
+    monkeypatch.setattr(AIOHTTPSession, "send", noted)
+    return sent
+
+
+def test_a_dead_s3_is_asked_twice(dead_s3: list[str], tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SourceError, match=r"^s3://b/x: cannot be looked at: s3://b/x: Could not connect to the endp"):
+        hfbucket.plan("s3://b/x")
+    assert len(dead_s3) == 2
+    with pytest.raises(BuildError, match=r'^s3://b/x: Could not connect to the endpoint URL: "http://127.0.0.1:9/b/x"'):
+        hfbucket.build([str(tmp_path / "photos")], "s3://b/x")
+    assert len(dead_s3) == 4
+
+
+def test_settings_of_s3_are_kept_where_it_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("s3fs", reason="needs s3fs")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"signature_version": "v4", "retries": {}}})
+    fs, path = filesystem("s3://b/x", asks_once=True)
+    assert (fs.config_kwargs, path) == ({"signature_version": "v4", "retries": {"total_max_attempts": 1}}, "b/x")
+    assert filesystem("s3://b/x")[0].config_kwargs == {"signature_version": "v4", "retries": {}}
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,8 @@ def _check_config(export: Place, config: Config) -> None:
     for place in (export, config.work_dir and place_of(config.work_dir)):
         if isinstance(place, Remote):
             _check_store(place)
+    if isinstance(export, Remote):
+        export.exists(is_first=True)  # that nobody answers there is told now, not when all sources are scanned
     if isinstance(export, Path) and config.work_dir and not is_local(config.work_dir):
         raise ConfigError(f"the work folder of an export on this machine is here, too, got work_dir {config.work_dir}")
     created()  # a wrong SOURCE_DATE_EPOCH is told now, not when all is written
