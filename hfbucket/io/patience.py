@@ -5,12 +5,13 @@ What is waited for is told, as `io.waits` says.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final, TypeVar
 
-from hfbucket.errors import HfBucketError
+from hfbucket.errors import HfBucketError, SourceError
 from hfbucket.io import waits
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def patiently(
             client may say in its own way; such a client asks once, see `urls.filesystem`.
 
     Raises:
-        OSError: as `wait_longer` does.
+        OSError, SourceError: as `wait_longer` does.
     """
     for tries in count(1):
         try:
@@ -78,7 +79,13 @@ def wait_longer(error: Exception, tries: int, url: str, *, has_client: bool = Fa
 
     Raises:
         OSError: they are too many, or no further one would help.
+        SourceError: this machine has no keys for the store.
     """
+    if has_client and "Credential" in type(error).__name__:  # clients of S3, Google's and Microsoft's stores
+        raise SourceError(
+            f"{url}: {str(error) or type(error).__name__}: this machine, {socket.gethostname()}, has no keys for it; "
+            "every machine that runs tasks needs them in its environment, or where the store's package looks for them"
+        ) from error
     if isinstance(error, NO_USE) or (tries >= TRIES and not has_client):
         raise error
     words = str(error) or type(error).__name__

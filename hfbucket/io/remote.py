@@ -46,7 +46,8 @@ class Remote:
 
     Raises:
         OSError: by every method that asks: the store cannot be reached, or refuses.
-        SourceError: by these, too: the protocol is unknown, or its package is not installed.
+        SourceError: by these, too: the protocol is unknown, its package is not installed, or there are no keys for it
+            on this machine.
     """
 
     #: Without a slash at its end.

@@ -25,7 +25,7 @@ from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
 from hfbucket.io import store
 from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
-from hfbucket.io.places import Place
+from hfbucket.io.places import Place, Remote
 from hfbucket.sources import SOURCES
 from hfbucket.sources.rows import Look, look_at
 from hfbucket.stages.annotate import annotated
@@ -200,8 +200,10 @@ def scan_one(scan: _Scan) -> str | Failure:
     try:
         write_unit(scan.folder / file, replace(unit, entries=()), table, facts)
     except OSError as error:
-        message = f"the index cache cannot be written: {error}; HFBUCKET_CACHE names another folder"
-        raise BuildError(message) from error
+        remedy = "HFBUCKET_CACHE names another folder"
+        if isinstance(scan.folder, Remote):
+            remedy = "every machine that runs tasks needs keys that may write there"
+        raise BuildError(f"the index cache cannot be written: {error}; {remedy}") from error
     return file
 
 

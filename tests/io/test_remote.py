@@ -28,6 +28,10 @@ class ClientError(Exception):
     """What a store's client may raise: no OSError."""
 
 
+class NoCredentialsError(Exception):
+    """As that of S3 is called."""
+
+
 class ReadTimeoutError(Exception):
     """What a store's client may raise of one that is there and late."""
 
@@ -156,6 +160,17 @@ def test_at_first_nobody_is_waited_for_who_may_not_be_there() -> None:
         Flaky.errors.extend([error] * (patience.TRIES - 1))
         assert not place.exists(is_first=True)
         assert not Flaky.errors
+
+
+def test_a_machine_without_keys_is_named_at_once() -> None:
+    Flaky.errors.extend([NoCredentialsError("Unable to locate credentials"), ClientError("never met")])
+    with pytest.raises(SourceError) as caught:
+        Remote("flaky://data/a").exists()
+    assert str(caught.value) == (
+        f"flaky://data/a: Unable to locate credentials: this machine, {socket.gethostname()}, has no keys for it; "
+        "every machine that runs tasks needs them in its environment, or where the store's package looks for them"
+    )
+    assert len(Flaky.errors) == 1
 
 
 @pytest.fixture

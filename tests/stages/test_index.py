@@ -15,6 +15,7 @@ from hfbucket.core.events import Event, Notice, Progress
 from hfbucket.errors import BuildError, SourceError
 from hfbucket.io.index_files import Index
 from hfbucket.io.random_file import RandomFile
+from hfbucket.io.remote import Remote
 from hfbucket.schemas import INDEX
 from hfbucket.sources import Files, containers, detect, folder
 from hfbucket.stages import index as stage
@@ -216,6 +217,19 @@ def test_a_cache_that_cannot_be_written_is_named(photos: Path, tmp_path: Path) -
     put(tmp_path, {"file": b""})
     with pytest.raises(BuildError, match=r"the index cache cannot be written: .*HFBUCKET_CACHE names another folder"):
         build_index([str(photos)], Config(workers=0, cache_dir=str(tmp_path / "file")))
+
+
+def test_a_cache_at_a_store_that_refuses_is_a_matter_of_keys(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(place: Remote, *_: object) -> None:
+        raise PermissionError(errno.EACCES, "Forbidden", str(place))
+
+    monkeypatch.setattr(stage, "write_unit", refuse)
+    with pytest.raises(BuildError) as caught:
+        build_index([str(photos)], Config(workers=0, cache_dir="memory://bucket/cache"))
+    assert str(caught.value).startswith(
+        "the index cache cannot be written: [Errno 13] Forbidden: 'memory://bucket/cache/"
+    )
+    assert str(caught.value).endswith("; every machine that runs tasks needs keys that may write there")
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
