@@ -44,7 +44,7 @@ from hfbucket.io.store import is_local
 from hfbucket.stages.captions import choice_for
 from hfbucket.stages.write.assets import write_assets
 from hfbucket.stages.write.fold import Totals, write_ledger, write_samples
-from hfbucket.stages.write.places import previous_manifest, unnamed_files
+from hfbucket.stages.write.places import previous_manifest, remove_empty_buckets, unnamed_files
 from hfbucket.stages.write.task import Job
 
 _HUB = re.compile(r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/|$)")
@@ -83,6 +83,7 @@ def finish(built: Built, words: Words, templates: Mapping[str, str], *, on_event
     shards = {shard.file for entry in manifest.buckets.values() for shard in entry.shards}
     for path in list(unnamed_files(export, shards | {file.file for file in (*ledger, *manifest.small_files)})):
         path.unlink()
+    remove_empty_buckets(export)
     write_bytes(export / CROISSANT, croissant_bytes(manifest))
     write_bytes(export / CARD, render_card(manifest, templates).encode("utf-8"))
     write_manifest(export, manifest)

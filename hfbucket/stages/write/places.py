@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hfbucket.core.keys import CARD, CROISSANT, MANIFEST
 from hfbucket.core.manifest.model import Manifest
@@ -164,3 +164,11 @@ def unnamed_files(export: Place, named: set[str]) -> Iterator[Place]:
         for path in matching(export, pattern):
             if below(path, export) not in named:
                 yield path
+
+
+def remove_empty_buckets(export: Place) -> None:
+    """Delete the folders of buckets in which nothing is, as a build leaves them that goes on with another plan."""
+    if isinstance(export, Path):
+        for folder in cast("list[Path]", matching(export, "buckets/*/")):
+            if not folder.is_symlink() and not any(folder.iterdir()):
+                folder.rmdir()

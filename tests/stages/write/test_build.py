@@ -242,6 +242,21 @@ def test_other_settings_are_refused_unless_overwriting(photos: Path, tmp_path: P
     assert tree(tmp_path / "out") == tree(tmp_path / "fresh")
 
 
+def test_folders_of_buckets_that_are_no_more_go(photos: Path, tmp_path: Path) -> None:
+    build([str(photos)], tmp_path / "out", config())
+    (tmp_path / "out" / "manifest.json").unlink()
+    for shard in (tmp_path / "out").glob("buckets/*/*.tar"):  # as a kill before the first shard leaves it
+        shard.unlink()
+    (tmp_path / "out" / "buckets" / "mine").mkdir()
+    (tmp_path / "out" / "buckets" / "mine" / "letter.txt").write_text("dear")
+    (tmp_path / "out" / "buckets" / "link").symlink_to(tmp_path)
+    build([str(photos)], tmp_path / "out", config(base=(64,)))
+    build([str(photos)], tmp_path / "fresh", config(base=(64,)))
+    folders = [sorted(path.name for path in (tmp_path / name / "buckets").iterdir()) for name in ("out", "fresh")]
+    assert folders[0] == sorted([*folders[1], "link", "mine"])
+    assert (tmp_path / "out" / "buckets" / "mine" / "letter.txt").read_text() == "dear"
+
+
 def test_a_deleted_export_binds_nobody(photos: Path, tmp_path: Path) -> None:
     build([str(photos)], tmp_path / "out", config())
     shutil.rmtree(tmp_path / "out")
