@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Final
+from urllib.parse import unquote
 
 import urllib3
 
@@ -24,13 +25,21 @@ _RETRIES: Final = urllib3.Retry(total=None, connect=1, read=1, redirect=10, stat
 
 
 @cache
-def connections(certificates: ssl.SSLContext | None = None) -> urllib3.PoolManager:
+def connections(certificates: ssl.SSLContext | None = None, proxy: str | None = None) -> urllib3.PoolManager:
     """Return the connections of this process.
 
     Args:
         certificates: what servers are checked against; None is what the system trusts.
+        proxy: the URL of one that they go through, with its login.
     """
-    return urllib3.PoolManager(maxsize=AT_ONCE, timeout=_TIMEOUT, retries=_RETRIES, ssl_context=certificates)
+    if proxy is None:
+        return urllib3.PoolManager(maxsize=AT_ONCE, timeout=_TIMEOUT, retries=_RETRIES, ssl_context=certificates)
+    login = urllib3.util.parse_url(proxy).auth
+    return urllib3.ProxyManager(
+        proxy, maxsize=AT_ONCE, timeout=_TIMEOUT, retries=_RETRIES, ssl_context=certificates,
+        proxy_headers=urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None,
+        proxy_ssl_context=certificates,
+    )  # fmt: skip
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
+import socket
+import socketserver
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, ClassVar
 
 import huggingface_hub
 import pytest
@@ -123,7 +128,7 @@ def test_where_a_new_address_is_no_good_either_the_client_reads(hub: LoopbackHub
 def test_where_nothing_answers_the_client_reads(
     hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, asked: list[int | None]
 ) -> None:
-    monkeypatch.setattr(straight, "connections", lambda _: urllib3.ProxyManager("http://127.0.0.1:9", retries=False))
+    monkeypatch.setattr(straight, "connections", lambda *_: urllib3.ProxyManager("http://127.0.0.1:9", retries=False))
     source = HubRanges(SHARD, TOKEN)
     assert [read(source), source.read(7, 9)] == [LARGE, LARGE[7:9]]
     assert asked == [None]
@@ -154,19 +159,43 @@ def test_a_connection_that_is_cut_goes_on_there(hub: LoopbackHub, asked: list[in
     assert hub.log.count("resolve") == 1
 
 
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets variables that name proxies, where none is named."""
+
+    def named(**variables: str) -> None:
+        for variable in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(variable)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        huggingface_hub.close_session()
+
+    return named
+
+
 @pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
-def test_with_a_proxy_the_client_reads(
-    hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch, asked: list[int | None], name: str
-) -> None:
-    for variable in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv(name, hub.endpoint)  # which answers what comes as to a proxy like any other request
-    huggingface_hub.close_session()
+def test_proxies_are_used(hub: LoopbackHub, proxied: Callable[..., None], asked: list[int | None], name: str) -> None:
+    proxied(**{name: hub.endpoint})  # which answers what comes as to a proxy like any other request
     source = HubRanges(SHARD, TOKEN)
     assert [read(source), source.read(7, 9)] == [LARGE, LARGE[7:9]]
-    assert asked == []
+    assert asked == [200, 206]
     assert [request.is_proxied for request in hub.log.requests] == [name != "HTTPS_PROXY"] * 3
     assert steps(hub) == [("resolve", True, 302), ("cdn", False, 200), ("cdn", False, 206)]
+
+
+def test_who_needs_no_proxy_is_asked_without(
+    hub: LoopbackHub, proxied: Callable[..., None], asked: list[int | None]
+) -> None:
+    proxied(http_proxy=hub.endpoint.removeprefix("http://"), no_proxy="localhost")
+    assert read(HubRanges(SHARD, TOKEN)) == LARGE
+    assert asked == [200]
+    assert [request.is_proxied for request in hub.log.requests] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "all_proxy"])
+def test_proxies_of_other_kinds_are_left_to_the_client(proxied: Callable[..., None], name: str) -> None:
+    proxied(https_proxy="https://127.0.0.1:9", **{name: "socks5://127.0.0.1:9"})
+    assert not straight.is_open()
 
 
 def test_a_client_of_the_user_s_reads(hub: LoopbackHub, asked: list[int | None]) -> None:
@@ -229,6 +258,60 @@ def test_certificates_are_those_of_the_client(https: tuple[FileServer, Path], mo
     answer = straight.ask(f"{server.url}/a", {})
     assert answer is not None
     assert answer.read() == LARGE
+    straight._certificates.cache_clear()
+
+
+class _Proxy(socketserver.ThreadingTCPServer):
+    """A proxy for https."""
+
+    daemon_threads = True
+    block_on_close = False  # connections are kept
+
+
+class _Tunnel(socketserver.BaseRequestHandler):
+    """One connection through it, to wherever it is asked for."""
+
+    asked: ClassVar[list[bytes]] = []
+
+    def handle(self) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self.request.recv(65536)
+        self.asked.append(head)
+        host, port = head.split()[1].decode().rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as there:
+            self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=self._pass_on, args=(there, self.request))
+            back.start()
+            self._pass_on(self.request, there)
+            back.join()
+
+    def _pass_on(self, here: socket.socket, there: socket.socket) -> None:
+        with suppress(OSError):
+            while data := here.recv(65536):
+                there.sendall(data)
+            there.shutdown(socket.SHUT_WR)
+
+
+def test_https_goes_through_a_tunnel_of_the_proxy(
+    https: tuple[FileServer, Path], proxied: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, authority = https
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    straight._certificates.cache_clear()
+    with _Proxy(("127.0.0.1", 0), _Tunnel) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        proxied(https_proxy=f"http://me:p%40ss@127.0.0.1:{proxy.server_address[1]}")
+        answer = straight.ask(f"{server.url}/a", {})
+        assert answer is not None
+        assert answer.read() == LARGE
+        proxy.shutdown()
+        thread.join()
+    (asked,) = _Tunnel.asked
+    assert f"CONNECT {server.url.removeprefix('https://')} ".encode() in asked
+    assert b"uthorization: Basic " + base64.b64encode(b"me:p@ss") in asked
+    assert [name for name in server.requests()[0].headers if "authorization" in name.lower()] == []
     straight._certificates.cache_clear()
 
 
