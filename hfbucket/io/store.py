@@ -104,7 +104,7 @@ def _told(url: str, action: Callable[[], T], *, token: str | bool | None = None,
             return action()
 
     def tell(event: Event) -> None:
-        if isinstance(event, Notice):
+        if isinstance(event, Notice) and not is_first:  # then it is soon told as an error
             waits.trouble(file.hub_host(), event.text, trying)
 
     with errors.reading(url, token):

@@ -12,6 +12,7 @@ import pytest
 
 from hfbucket.config import Config
 from hfbucket.core.events import Event, Notice, OnEvent, ignore
+from hfbucket.errors import SourceError
 from hfbucket.io import patience, store, waits
 from hfbucket.io.hub.file import HubFile
 from hfbucket.io.hub.ranges import HubRanges
@@ -256,3 +257,25 @@ def test_of_the_hub_the_host_is_told_that_does_not_answer(
     host = f"{'localhost' if elsewhere else '127.0.0.1'}:{port}"
     assert [(waiting.host, bool(waiting.why)) for waiting in told] == [(host, True), (host, False)]
     assert told[0].trying == "it is tried 10 times, over 3 minutes at least"
+
+
+def test_a_hub_that_is_not_there_is_soon_an_error(
+    hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    monkeypatch.setattr(hub, "endpoint", "http://127.0.0.1:9")
+    told = Told()
+    with told_to(told), client_here(hub, tmp_path / "home"):
+        with pytest.raises(
+            SourceError, match=r"^hf://datasets/me/name: the Hub at http://127.0.0.1:9 cannot be read now"
+        ):
+            store.kind_of("hf://datasets/me/name")
+        assert (len(waited), told.all) == (1, [])
+        with pytest.raises(
+            SourceError, match=r"^hf://datasets/me/name: the Hub at http://127.0.0.1:9 cannot be read now"
+        ):
+            store.walk("hf://datasets/me/name")
+    assert [(waiting.host, waiting.trying) for waiting in told.all] == [
+        ("127.0.0.1:9", "it is tried 8 times, over 2 minutes at least")
+    ]

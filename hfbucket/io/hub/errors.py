@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from huggingface_hub import get_token
+from huggingface_hub import constants, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
 from hfbucket.core.events import Notice, OnEvent
@@ -97,6 +97,8 @@ def reading(what: str, token: str | bool | None) -> Iterator[None]:
         raise
     except _CAUGHT as error:
         words = redacted(_words(error), token)
+        if _wait_asked(error) is not None:
+            raise SourceError(f"{what}: the Hub at {constants.ENDPOINT} cannot be read now ({words})") from None
         raise SourceError(
             f"{what}: the Hub does not give it; log in with `hf auth login` where it is private or gated ({words})"
         ) from None

@@ -9,8 +9,8 @@ import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
 from hfbucket.core.events import Event, Notice
-from hfbucket.errors import PushError
-from hfbucket.io.hub.errors import Patience, patiently, redacted, told
+from hfbucket.errors import PushError, SourceError
+from hfbucket.io.hub.errors import Patience, patiently, reading, redacted, told
 
 TOKEN = "my-own-secret"
 
@@ -68,6 +68,33 @@ def test_what_does_not_pass_is_not_tried_again(error: Exception, waits: list[flo
     with pytest.raises(type(error)):
         tried(failing(error))
     assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            httpx2.ConnectError("Connection refused"),
+            "the Hub at https://hub.test cannot be read now (Connection refused)",
+        ),
+        (
+            refusal(503),
+            "the Hub at https://hub.test cannot be read now (503 for https://hub.test/x?***&part=1 with ***)",
+        ),
+        (
+            refusal(404),
+            "the Hub does not give it; log in with `hf auth login` where it is private or gated (404 for "
+            "https://hub.test/x?***&part=1 with ***)",
+        ),
+    ],
+)
+def test_what_cannot_be_read_now_is_no_matter_of_a_login(
+    error: Exception, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.test")
+    with pytest.raises(SourceError) as caught, reading("hf://datasets/a/b", TOKEN):
+        raise error
+    assert str(caught.value) == f"hf://datasets/a/b: {words}"
 
 
 def test_the_last_error_is_told_without_its_cause() -> None:
