@@ -87,7 +87,7 @@ class _Ear:
         """Tell of an answer when it takes too long."""
         with self._lock:
             self._watches.add(watch)
-            if not self._looks.is_alive() and not self._is_over.is_set():
+            if self._looks.ident is None and not self._is_over.is_set():
                 self._looks.start()
 
     def end(self, watch: _Watch, *, came: bool) -> None:
