@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -78,26 +79,23 @@ def test_what_does_not_come_is_told_and_that_it_came() -> None:
 
 
 def test_what_comes_in_time_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(waits, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(waits, "_LOOK_EVERY_S", 0.001)
-    looked = threading.Event()
-
-    class Ear(waits._Ear):
-        def take(self, waiting: Waiting) -> None:
-            super().take(waiting)
-            if waiting.host == "late":
-                looked.set()
-
-    monkeypatch.setattr(waits, "_Ear", Ear)
     told = Told()
     with (
         told_to(told),
-        watched(lambda: "small", ""),
-        watched(lambda: "large", "", size_bytes=10**9, after_s=0),
+        watched(lambda: "small", "it is tried"),
+        watched(lambda: "large", "", size_bytes=10**6),
         watched(lambda: "listing", "", after_s=waits.LISTED_AFTER_S),
-        watched(lambda: "late", "", after_s=0),
     ):
-        assert looked.wait(60)
-    assert [waiting.host for waiting in told.all] == ["late", "late"]
+        with watched(lambda: "ended", ""):
+            clock[0] = 4.9
+        clock[0] = 6.0
+        assert told.came.wait(60)
+    assert told.all == [
+        Waiting(host="small", why="no answer for 6 s", trying="it is tried"), Waiting(host="small", why=""),
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("at_once")
