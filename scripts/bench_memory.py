@@ -1,7 +1,7 @@
 """Measure the memory of every command, process by process, and hold it against the bound that is documented.
 
     python -m scripts.bench_memory [PHOTOS] [--images 300 1200] [--rows 20000 100000] [--caption-bytes 120]
-        [--only COMMAND]... [--json FILE]
+        [--rows-a-tar 20000] [--max-shard-size 100MB] [--only COMMAND]... [--json FILE]
 
 Two kinds of sources at two sizes each: photos (of the folder PHOTOS, without it those of scikit-image, under other
 names; one of fifty enlarged to 16 megapixels), where single images and shards weigh, and rows (tars of tiny images
@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,8 +119,8 @@ def _kilobytes(pid: int, file: str, name: str) -> int:
 class Bench:
     """Every command, one after another, on one corpus."""
 
-    def __init__(self, root: Path, corpus: Corpus, only: Sequence[str], hub: LoopbackHub) -> None:
-        self._root, self._corpus, self._only = root, corpus, only
+    def __init__(self, root: Path, corpus: Corpus, only: Sequence[str], max_shard_size: str, hub: LoopbackHub) -> None:
+        self._root, self._corpus, self._only, self._max_shard_size = root, corpus, only, max_shard_size
         self._environment = {
             **client_environment(hub, root / "home"), "HFBUCKET_CACHE": str(root / "cache"), "SOURCE_DATE_EPOCH": "1"
         }  # fmt: skip
@@ -145,7 +146,7 @@ class Bench:
         corpus, root = self._corpus, self._root
         source, more = str(corpus.source), str(corpus.grown)
         bases = [word for base in corpus.bases for word in ("--base", base)]
-        yield from self._builds(source, more, [*bases, "--max-shard-size", "100MB", "--workers", "2"])
+        yield from self._builds(source, more, [*bases, "--max-shard-size", self._max_shard_size, "--workers", "2"])
         export = str(root / "export")
         for depth in ("structure", "quick", "full"):
             yield f"verify --{depth}", self._console("verify", export, f"--{depth}", "--workers", "2")
@@ -196,13 +197,13 @@ class Bench:
 
 
 @contextmanager
-def _bench(make: Callable[[Path], Corpus], only: Sequence[str]) -> Iterator[Bench]:
+def _bench(make: Callable[[Path], Corpus], only: Sequence[str], max_shard_size: str) -> Iterator[Bench]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-memory-") as temporary,
         serving(Path(temporary) / "hub") as hub,
     ):
         root = Path(temporary)
-        yield Bench(root, make(root), only, hub)
+        yield Bench(root, make(root), only, max_shard_size, hub)
 
 
 def judged(kind: str, sizes: Sequence[int], peaks: Sequence[Mapping[str, Peak]], pixels: int) -> list[dict[str, Any]]:
@@ -245,19 +246,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, nargs="*", default=[300, 1200])
     parser.add_argument("--rows", type=int, nargs="*", default=[20_000, 100_000])
     parser.add_argument("--caption-bytes", type=int, default=120, help="of the tiny images (default: %(default)s)")
+    parser.add_argument("--rows-a-tar", type=int, default=20_000, help="(default: %(default)s)")
+    parser.add_argument("--max-shard-size", default="100MB", help="(default: %(default)s)")
     parser.add_argument("--only", action="append", choices=list(LIMITS), default=[])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
-    makers: dict[str, tuple[list[int], Callable[[Path, int], Corpus]]] = {
-        "photos": (options.images, lambda root, count: enlarged_photos(options.photos, root, count)),
-        "rows": (options.rows, lambda root, count: tiny_rows(root, count, options.caption_bytes)),
+    makers: dict[str, tuple[list[int], Callable[[int, Path], Corpus]]] = {
+        "photos": (options.images, lambda count, root: enlarged_photos(options.photos, root, count)),
+        "rows": (options.rows, lambda count, root: tiny_rows(root, count, options.caption_bytes, options.rows_a_tar)),
     }
     for kind, (sizes, make) in makers.items():
         peaks, pixels = [], 0
         for size in sizes:
             print(f"{kind}, {size:,} images", file=sys.stderr, flush=True)
-            with _bench(lambda root, size=size, make=make: make(root, size), options.only) as bench:  # type: ignore[misc]
+            corpus = partial(make, size)
+            with _bench(corpus, options.only, options.max_shard_size) as bench:
                 peaks.append(bench.run())
                 pixels = bench.pixels
         rows += judged(kind, sizes, peaks, pixels) if peaks else []

@@ -43,7 +43,7 @@ from hfbucket.core.plan.rows import columns_for
 from hfbucket.core.settings import content_settings
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io.index_files import Index, IndexedUnit
-from hfbucket.io.receipts import Receipt, write_receipt
+from hfbucket.io.receipts import Receipt, receipt_writer
 from hfbucket.io.tables import write_table
 from hfbucket.schemas import INDEX, SAMPLES
 from hfbucket.stages.captions import choice_for
@@ -197,7 +197,7 @@ def _fold(index: Index, plan: Plan, export: Path, measured: Measured) -> None:
 def _stand_in(job: Job, task: ShardTask) -> Receipt:
     """Write a receipt for a shard that is not there, as if every image had come to 100 kB."""
     with pq.ParquetFile(task.table) as file:
-        rows = file.read_row_group(task.row_group)
+        rows = file.read_row_groups(task.row_groups)
     count, bucket = rows.num_rows, task.bucket
     first = np.arange(count) * 102_400
     one_each = pa.array(np.arange(count + 1, dtype=np.int32))
@@ -221,7 +221,9 @@ def _stand_in(job: Job, task: ShardTask) -> Receipt:
     }
     receipt = Receipt(task_sha256=task.task_sha256, file=task.file, count=count, size_bytes=count * 102_400, sha256="0")
     samples = pa.table([columns[field.name] for field in SAMPLES], names=SAMPLES.names).cast(SAMPLES)
-    write_receipt(job.work.receipts, receipt, samples, flush=False)
+    with receipt_writer(job.work.receipts, task.file, flush=False) as writer:
+        writer.add(samples)
+        writer.end(receipt)
     return receipt
 
 

@@ -106,14 +106,14 @@ def by_hfbucket(folder: Path, *, compiled: bool = True, sha256: bool = False, th
     vars(tarwalk)["_walk"] = vars(tarwalk)["_walk"] if compiled else None
     found = []
     for unit in _units(folder):
-        table, facts = tars.scan_unit(unit, _CONFIG)
-        found.append(table)
+        rows, facts = tars.scan_unit(unit, _CONFIG)
+        found.append(rows.read())
         if sha256:
             with tempfile.TemporaryDirectory() as work:
                 index, prints = Path(work, "index.parquet"), Path(work, "prints.parquet")
-                write_unit(index, unit, table, facts)
+                write_unit(index, unit, rows, facts)
                 task = PrintTask(
-                    unit=unit, config=_CONFIG, index_file=index, rows=np.arange(table.num_rows), file=prints,
+                    unit=unit, config=_CONFIG, index_file=index, rows=np.arange(rows.num_rows), file=prints,
                     threads=threads,
                 )  # fmt: skip
                 if (failure := print_unit(task)) is not None:
@@ -198,7 +198,7 @@ def in_turns(folder: Path, repeats: int) -> Iterator[tuple[str, str, Spent]]:
 def note_places(folder: Path) -> None:
     """Write where the images of each tar lie, for what only reads them."""
     for unit in _units(folder):
-        table, _ = tars.scan_unit(unit, _CONFIG)
+        table = tars.scan_unit(unit, _CONFIG)[0].read()
         columns = [table[name].to_numpy() for name in ("offset", "size_bytes", "width", "height")]
         np.save(Path(unit.url).with_suffix(".npy"), np.stack(columns, axis=1))
 

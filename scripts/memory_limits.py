@@ -2,8 +2,7 @@
 
 A process may take a fixed amount, and more for every image of the source or export; one that opens images more for
 every pixel of the largest, which `--max-pixels` limits. Shards that are mapped count while they are looked at, though
-the system takes their pages back when it needs them. Workers of a build hold the rows of a shard until it is
-written: with 10,000 captions of 4 KB in one they go beyond their bound, to 370 MB.
+the system takes their pages back when it needs them.
 """
 
 from __future__ import annotations

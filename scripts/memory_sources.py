@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from scripts.bench_write import scikit_photos
 
 _LARGE: Final = (4608, 3456)
 _LARGE_EVERY: Final = 50
-_ROWS_A_TAR: Final = 20_000
+_LEAST_LETTERS: Final = 3
+_WORDS: Final = tuple(
+    "".join(random.Random(number).choices("etaoinshrdlucmf", k=_LEAST_LETTERS + number % 6)) for number in range(2000)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +58,9 @@ class Corpus:
 
 
 def said(text: str, size_bytes: int) -> str:
-    """Return ASCII text said again until it is that long."""
-    return (text * (size_bytes // len(text) + 1))[: max(size_bytes, len(text))]
+    """Return ASCII text and after it random words, always the same, until it is that long: they pack as captions do."""
+    words = random.Random(text).choices(_WORDS, k=max(0, size_bytes - len(text)) // _LEAST_LETTERS)
+    return text + " ".join(words)[: max(0, size_bytes - len(text))]
 
 
 def enlarged_photos(photos: Path | None, root: Path, count: int) -> Corpus:
@@ -85,7 +90,7 @@ def enlarged_photos(photos: Path | None, root: Path, count: int) -> Corpus:
     )  # fmt: skip
 
 
-def tiny_rows(root: Path, count: int, caption_bytes: int) -> Corpus:
+def tiny_rows(root: Path, count: int, caption_bytes: int, rows_a_tar: int) -> Corpus:
     """Write tars of so many tiny images with captions and metadata, and a folder for tars with a third as many."""
     buffer = io.BytesIO()
     Image.new("RGB", (80, 64), "green").save(buffer, "JPEG")
@@ -93,9 +98,9 @@ def tiny_rows(root: Path, count: int, caption_bytes: int) -> Corpus:
 
     def fill(folder: Path, first: int, stop: int) -> None:
         folder.mkdir(exist_ok=True)
-        for start in range(first, stop, _ROWS_A_TAR):
+        for start in range(first, stop, rows_a_tar):
             with tarfile.open(folder / f"{start:07d}.tar", "w") as tar:
-                for number in range(start, min(stop, start + _ROWS_A_TAR)):
+                for number in range(start, min(stop, start + rows_a_tar)):
                     text = said(
                         f"The caption of image {number}, as long as captions of photos are, or longer ", caption_bytes
                     )
@@ -106,7 +111,7 @@ def tiny_rows(root: Path, count: int, caption_bytes: int) -> Corpus:
 
     fill(root / "rows", 0, count)
     fill(root / "more", count, count + 1)
-    ids = [f"{n - n % _ROWS_A_TAR:07d}.tar/{n:08d}" for n in range(count)]
+    ids = [f"{n - n % rows_a_tar:07d}.tar/{n:08d}" for n in range(count)]
     return Corpus(
         source=root / "rows", grown=root / "more", grow=lambda: fill(root / "more", count + 1, count + count // 3),
         image_ids=ids, bases=("64",), pixels=80 * 64, caption_bytes=caption_bytes,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,59 +74,86 @@ def sha256_of(value: object) -> str:
 
 
 def table_sha256(table: pa.Table) -> str:
-    """Return the sha256 of a table's logical rows as 64 hex digits.
+    """Return the sha256 of a table's logical rows as 64 hex digits; see `rows_sha256`."""
+    return rows_sha256(table.num_rows, table.schema, lambda name: table[name].chunks)
+
+
+_Chunks = Callable[[], Iterable[pa.Array]]
+"""Gives the chunks of a column, any number of times."""
+
+
+def rows_sha256(rows: int, schema: pa.Schema, chunks_of: Callable[[str], Iterable[pa.Array]]) -> str:
+    """Return the sha256 of logical rows as 64 hex digits.
 
     Equal column names and values give equal hashes, whatever the chunks, slices, dictionary encodings, bytes behind
-    nulls, or widths of offsets and integers. Memory: numbers of one column, and texts of one chunk.
+    nulls, or widths of offsets and integers. Memory: numbers of one column, and one chunk.
+
+    Args:
+        chunks_of: gives the chunks of a column, any number of times.
 
     Raises:
         TypeError: a column's type has no logical form here.
     """
-    hasher = hashlib.sha256(_ENCODER.encode([table.num_rows, table.column_names]).encode("utf-8"))
-    for column in table.columns:
-        _update(hasher, _logical(column))
+    hasher = hashlib.sha256(_ENCODER.encode([rows, schema.names]).encode("utf-8"))
+    for field in schema:
+        _update(hasher, field.type, partial(chunks_of, field.name))
     return hasher.hexdigest()
 
 
-def _logical(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the column in the widest type of its kind."""
-    kind = column.type
+def _logical(array: pa.Array) -> pa.Array:
+    """Return the array in the widest type of its kind."""
+    kind = array.type
     if pa.types.is_dictionary(kind):
-        return _logical(column.cast(kind.value_type))
+        return _logical(array.cast(kind.value_type))
     if pa.types.is_fixed_size_binary(kind) or pa.types.is_binary(kind) or kind == pa.binary_view():
-        return column.cast(pa.large_binary())
+        return array.cast(pa.large_binary())
     if pa.types.is_string(kind) or kind == pa.string_view() or pa.types.is_decimal(kind):
-        return column.cast(pa.large_string())
+        return array.cast(pa.large_string())
     if pa.types.is_integer(kind) and kind != pa.uint64():
-        return column.cast(pa.int64())
+        return array.cast(pa.int64())
     if pa.types.is_floating(kind):
-        return column.cast(pa.float64())
-    return column
+        return array.cast(pa.float64())
+    return array
 
 
-def _update(hasher: _Hash, column: pa.ChunkedArray) -> None:
+def _update(hasher: _Hash, kind: pa.DataType, chunks: _Chunks) -> None:
     """Feed a column: its kind and length, which rows are valid, then the values with nulls as zero or empty."""
-    kind = column.type
+    kind = _logical(pa.nulls(0, kind)).type
+    is_text = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    valid, lengths = [np.zeros(0, dtype=bool)], [np.zeros(0, dtype=np.int64)]
+    for chunk in map(_logical, chunks()):
+        valid.append(chunk.is_valid().to_numpy(zero_copy_only=False))
+        if is_text:
+            lengths.append(_lengths(chunk))
+        elif is_list:
+            lengths.append(chunk.value_lengths().fill_null(0).cast(pa.int64()).to_numpy(zero_copy_only=False))
     tag = "struct" if pa.types.is_struct(kind) else "list" if pa.types.is_nested(kind) else str(kind)
-    hasher.update(f"{tag} {len(column)} ".encode())
-    hasher.update(np.packbits(column.is_valid().to_numpy()).data)
+    rows = np.concatenate(valid)
+    hasher.update(f"{tag} {len(rows)} ".encode())
+    hasher.update(np.packbits(rows).data)
+    for each in lengths:
+        hasher.update(np.ascontiguousarray(each).data)
+    _update_values(hasher, kind, chunks)
+
+
+def _update_values(hasher: _Hash, kind: pa.DataType, chunks: _Chunks) -> None:
     if pa.types.is_struct(kind):
-        for field, child in zip(kind, column.flatten(), strict=True):
+        for number, field in enumerate(kind):
             hasher.update(f"{field.name} ".encode())
-            _update(hasher, _logical(child))
+            _update(hasher, field.type, partial(_fields, chunks, number))
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        for chunk in column.chunks:
-            hasher.update(chunk.value_lengths().fill_null(0).cast(pa.int64()).to_numpy(zero_copy_only=False).data)
-        items = [chunk.flatten() for chunk in column.chunks]
-        _update(hasher, _logical(pa.chunked_array(items, kind.value_type)))
+        _update(hasher, kind.value_type, lambda: (chunk.flatten() for chunk in chunks()))
     elif pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-        for chunk in column.chunks:
-            hasher.update(_lengths(chunk).data)
-        for chunk in column.chunks:
+        for chunk in map(_logical, chunks()):
             _update_bytes(hasher, chunk)
     elif not pa.types.is_null(kind):
-        for chunk in column.chunks:
+        for chunk in map(_logical, chunks()):
             _update_numbers(hasher, chunk)
+
+
+def _fields(chunks: _Chunks, number: int) -> Iterator[pa.Array]:
+    return (chunk.flatten()[number] for chunk in chunks())
 
 
 def _lengths(texts: pa.Array) -> npt.NDArray[np.int64]:

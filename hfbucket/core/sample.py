@@ -34,6 +34,9 @@ _FROM_TASK: Final = (
     "image_id", "source_w", "source_h", "resized_w", "resized_h", "crop_left", "crop_top", "caption",
     "caption_source_id",
 )  # fmt: skip
+PLANNED_FROM: Final = (*_FROM_TASK, "digest", "captions", "archive", "member", "meta", "caption_index")
+"""Columns of TASKS that `planned_samples` takes."""
+
 _OPEN: Final = "\0"
 """Stands in a JSON text, which has no such character, where a value of `MADE` is to be put."""
 
@@ -63,13 +66,13 @@ def planned_samples(
     """Return the columns of SAMPLES as far as the plan knows them: without those of `MADE` and `PLACES`.
 
     Args:
-        rows: of TASKS.
+        rows: `PLANNED_FROM` of TASKS.
         shard: its file.
         variants: names of the caption variants that `caption_index` counts in; `captions` has one for each.
         meta_keys: the keys of `meta` in every sample of the export.
     """
-    values = {name: rows[name].to_pylist() for name in (*_FROM_TASK, "digest", "captions", "archive", "member", "meta")}
-    index = [number if number >= 0 else None for number in rows["caption_index"].to_pylist()]
+    values = {name: rows[name].to_pylist() for name in PLANNED_FROM}
+    index = [number if number >= 0 else None for number in values["caption_index"]]
     same = {
         "bucket_id": bucket.bucket_id, "base_resolution": bucket.base, "shard": shard, "w": bucket.w, "h": bucket.h,
         "source_split": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import tempfile
@@ -14,8 +15,9 @@ from typing import BinaryIO, NoReturn, cast
 
 from hfbucket.core.keys import part_file
 from hfbucket.io import store
+from hfbucket.io.hashes import sha256_of
 
-__all__ = ["ExportFile", "file_url", "ledger_parts", "list_files", "open_file", "read_range", "viewed"]
+__all__ = ["ExportFile", "file_sha256", "file_url", "ledger_parts", "list_files", "open_file", "read_range", "viewed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +127,21 @@ def read_range(export: str, file: ExportFile, start: int, size_bytes: int) -> by
                 return opened.read(size_bytes)
     with store.RandomFile(url) as random:
         return random.pread(start, size_bytes)
+
+
+def file_sha256(export: str, file: str) -> str:
+    """Return the hash of a file below an export, which is read through once.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+    """
+    if store.is_local(export):
+        with open_file(export, file) as opened:
+            return sha256_of(opened)
+    hasher = hashlib.sha256()
+    for piece in store.stream(file_url(export, file)):
+        hasher.update(piece)
+    return hasher.hexdigest()
 
 
 @contextmanager

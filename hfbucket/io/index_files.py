@@ -14,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hfbucket.core.hashing import table_sha256
+from hfbucket.core.hashing import rows_sha256
 from hfbucket.core.plan.captions import Choice
 from hfbucket.core.plan.variants import Merge, merged, merged_sources
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.io import tables
-from hfbucket.io.places import Place
+from hfbucket.io.pieces import Pieces
+from hfbucket.io.places import Place, made_here
 from hfbucket.schemas import CAPTIONS, INDEX, INDEX_LOGICAL
 
 _SHA256 = b"hfbucket.index_sha256"
 _FACTS = b"hfbucket.facts"
+_LOGICAL = pa.schema([INDEX.field(name) for name in INDEX_LOGICAL])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,15 +41,19 @@ class IndexedUnit:
     facts: UnitFacts
 
 
-def write_unit(place: Place, unit: Unit, table: pa.Table, facts: UnitFacts) -> IndexedUnit:
+def write_unit(place: Place, unit: Unit, rows: pa.Table | Pieces, facts: UnitFacts) -> IndexedUnit:
     """Write the rows of a unit with what the scan learned, atomically; return where they are."""
-    sha256 = table_sha256(table.select(list(INDEX_LOGICAL)))
+    pieces = rows if isinstance(rows, Pieces) else Pieces.of(rows)
+    sha256 = rows_sha256(pieces.num_rows, _LOGICAL, pieces.chunks_of)
     metadata = {
         _SHA256.decode(): sha256,
         _FACTS.decode(): json.dumps(dataclasses.asdict(facts), sort_keys=True, ensure_ascii=True),
     }
-    tables.write_table(place, table, metadata=metadata)
-    return IndexedUnit(unit=unit, file=str(place), rows=table.num_rows, index_sha256=sha256, facts=facts)
+    with made_here(place) as here, tables.group_writer(here, pieces.schema, tables.ROW_GROUP_ROWS) as writer:
+        for table in pieces.tables():
+            writer.add(table)
+        writer.end(metadata)
+    return IndexedUnit(unit=unit, file=str(place), rows=pieces.num_rows, index_sha256=sha256, facts=facts)
 
 
 def read_unit(file: str, unit: Unit) -> IndexedUnit | None:

@@ -148,6 +148,10 @@ class Remote:
 
         self._ask(aside, size_bytes=size_bytes)
 
+    def get(self, path: Path) -> None:
+        """Bring a file here, as one that is whole only when this returns."""
+        self._ask(lambda fs, remote: fs.get_file(remote, str(path)))
+
     def unlink(self, *, missing_ok: bool = False) -> None:
         """Delete a file."""
         if missing_ok and not self._is_object and not self.exists():  # what clients say of no such file differs

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hfbucket.core.row_groups import RowGroups
 from hfbucket.errors import BuildError
 from hfbucket.io.arrow import give_back
 from hfbucket.io.atomic import replacing
@@ -21,15 +23,21 @@ from hfbucket.io.seekable import Seekable
 ROW_GROUP_ROWS = 16_384
 """Rows of a row group where the writer does not say otherwise."""
 
-_AT_ONCE_BYTES: Final = 1 << 23
+GROUP_BYTES: Final = 1 << 24
+"""Of captions and metadata: a row group ends where it has so many, for it is buffered, and read as a whole."""
+
+AT_ONCE_BYTES: Final = 1 << 23
 """Of rows that are read at a time: half a kilobyte for each of `ROW_GROUP_ROWS`."""
+
+_HEAVY_BYTES: Final = AT_ONCE_BYTES // 2
+"""Of rows after which memory goes back to the system."""
 
 _SMALL: Final[Mapping[str, Any]] = {"compression": "zstd"}
 _QUICK: Final[Mapping[str, Any]] = {"compression": "lz4", "use_dictionary": False, "write_statistics": False}
 """How a table is written that is kept, and one that is read once and deleted."""
 
-_GAP_BYTES = 8192
-"""Bytes between two columns that are cheaper read than left out."""
+BUFFER_BYTES: Final = 1 << 18
+"""Of a column that are read from a file at a time: its pages are unpacked as they come, not all held packed before."""
 
 
 def write_table(
@@ -41,13 +49,63 @@ def write_table(
     flush: bool = True,
     quick: bool = False,
 ) -> None:
-    """Write a table as one Parquet file, atomically, as `table_writer` does; `metadata` stands in its footer."""
+    """Write a table as one Parquet file, atomically, as `group_writer` does; `metadata` stands in its footer."""
     place = place if not isinstance(place, str) else place_of(place)
-    with made_here(place) as here, table_writer(here, table.schema, flush=flush, quick=quick) as writer:
-        light = max(1, table.num_rows * 2 * _AT_ONCE_BYTES // max(1, table.nbytes))  # a group is buffered
-        writer.write_table(table, row_group_size=row_group_rows or min(ROW_GROUP_ROWS, light))
-        if metadata is not None:  # as the schema's it would stand there twice, in pyarrow's own form of that, too
-            writer.add_key_value_metadata(dict(metadata))
+    most_rows = row_group_rows or ROW_GROUP_ROWS
+    with made_here(place) as here, group_writer(here, table.schema, most_rows, flush=flush, quick=quick) as writer:
+        writer.add(table)
+        writer.end(metadata or {})
+
+
+class GroupWriter:
+    """Writes rows, as they come, in row groups that end by rows or by bytes of text (`core/row_groups.py`).
+
+    Args:
+        begin: gives the writer of the file, which nothing is of before a row group is full or the rows end.
+    """
+
+    def __init__(self, begin: Callable[[], pq.ParquetWriter], schema: pa.Schema, most_rows: int) -> None:
+        self._begin = begin
+        self._writer: pq.ParquetWriter | None = None
+        self._groups = RowGroups(schema, most_rows=most_rows, most_bytes=GROUP_BYTES)
+        #: How many rows it was given.
+        self.rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Take some rows."""
+        self.rows += table.num_rows
+        self._write(self._groups.add(table))
+
+    def end(self, metadata: Mapping[str, str]) -> None:
+        """Write what is left, and what is to stand in the file's footer; no rows come after that."""
+        self._write(self._groups.rest())
+        # As the schema's it would stand there twice, in pyarrow's own form of that, too.
+        self._begun().add_key_value_metadata(dict(metadata))
+
+    def _begun(self) -> pq.ParquetWriter:
+        if self._writer is None:
+            self._writer = self._begin()
+        return self._writer
+
+    def _write(self, groups: Iterator[pa.Table]) -> None:
+        for group in groups:
+            self._begun().write_table(group, row_group_size=group.num_rows)
+            heavy = group.nbytes >= GROUP_BYTES
+            del group
+            if heavy:
+                give_back()
+
+
+@contextmanager
+def group_writer(
+    path: str | os.PathLike[str], schema: pa.Schema, most_rows: int, *, flush: bool = True, quick: bool = False
+) -> Iterator[GroupWriter]:
+    """Yield a writer of rows whose file appears whole at `path` on leaving; as `table_writer`."""
+    with ExitStack() as stack:
+        begin = partial(table_writer, path, schema, flush=flush, quick=quick)
+        writer = GroupWriter(lambda: stack.enter_context(begin()), schema, most_rows)
+        yield writer
+        writer.end({})
 
 
 @contextmanager
@@ -90,40 +148,61 @@ def has_values(path: str | os.PathLike[str], column: str) -> bool:
 
 
 def read_groups(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield a Parquet file's rows, only the named columns, a row group at a time, or some of one where it is large.
-
-    Memory for these rows, and for the group's columns as they stand in the file.
-    """
-    with _opened(path) as file:
-        rows = _rows_at_once([(file, columns)])
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(rows, row_groups=[group], columns=list(columns)):
-                yield pa.Table.from_batches([batch]).select(list(columns))
-                if rows < ROW_GROUP_ROWS:
-                    del batch
-                    give_back()
+    """Yield a Parquet file's rows, only the named columns, a row group at a time, or some of one where it is heavy."""
+    for (table,) in read_beside([(path, columns)]):
+        yield table
 
 
 def read_beside(files: Sequence[tuple[str | os.PathLike[str], Sequence[str]]]) -> Iterator[tuple[pa.Table, ...]]:
     """Yield rows of files that have as many, the same of each at a time, only these columns, whatever their groups."""
     with ExitStack() as stack:
-        opened = [(stack.enter_context(_opened(path)), list(columns)) for path, columns in files]
-        rows = _rows_at_once(opened)
-        for batches in zip(*(file.iter_batches(rows, columns=columns) for file, columns in opened), strict=True):
-            tables = zip(map(pa.Table.from_batches, ([batch] for batch in batches)), opened, strict=True)
-            yield tuple(table.select(columns) for table, (_, columns) in tables)
-            if rows < ROW_GROUP_ROWS:
-                del batches, tables
+        streams = [batches(stack.enter_context(_opened(path)), columns, use_threads=True) for path, columns in files]
+        held: list[Any] = [next(stream, None) for stream in streams]
+        while all(batch is not None for batch in held):
+            rows = min(map(len, held))
+            heavy = sum(batch.nbytes for batch in held) >= _HEAVY_BYTES
+            yield tuple(
+                pa.Table.from_batches([batch.slice(0, rows)]).select(list(columns))
+                for batch, (_, columns) in zip(held, files, strict=True)
+            )
+            held = [batch.slice(rows) if len(batch) > rows else None for batch in held]
+            if heavy:
                 give_back()
+            held = [next(stream, None) if rest is None else rest for rest, stream in zip(held, streams, strict=True)]
+        if any(batch is not None for batch in held):
+            raise ValueError("files that are read side by side must have as many rows")
 
 
-def _rows_at_once(opened: Sequence[tuple[pq.ParquetFile, Sequence[str]]]) -> int:
-    """Return how many rows to read at a time of these columns of some files: fewer where a row is heavy."""
-    row_bytes = sum(
-        max((_row_bytes(file.metadata.row_group(group), columns) for group in range(file.num_row_groups)), default=0)
-        for file, columns in opened
-    )
-    return max(1, min(ROW_GROUP_ROWS, int(_AT_ONCE_BYTES // max(1, row_bytes))))
+def batches(
+    file: pq.ParquetFile,
+    columns: Sequence[str] | None = None,
+    groups: Sequence[int] | None = None,
+    *,
+    most: int | None = None,
+    size_bytes: int | None = None,
+    use_threads: bool = False,
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows of an open file, of all or some row groups, as many at a time as `rows_at_once` says.
+
+    One row group after another: a reader of several keeps what it read of each to the end.
+    """
+    names = list(file.schema_arrow.names if columns is None else columns)
+    for group in range(file.num_row_groups) if groups is None else groups:
+        rows = rows_at_once(file, group, names, most=most, size_bytes=size_bytes)
+        yield from file.iter_batches(rows, row_groups=[group], columns=names, use_threads=use_threads)
+
+
+def rows_at_once(
+    file: pq.ParquetFile,
+    group: int,
+    columns: Sequence[str],
+    *,
+    most: int | None = None,
+    size_bytes: int | None = None,
+) -> int:
+    """Return how many rows of a row group to read at a time: `most`, fewer where these columns are heavy."""
+    row_bytes = _row_bytes(file.metadata.row_group(group), columns)
+    return max(1, min(most or ROW_GROUP_ROWS, int((size_bytes or AT_ONCE_BYTES) // max(1, row_bytes))))
 
 
 def _row_bytes(group: pq.RowGroupMetaData, columns: Sequence[str]) -> float:
@@ -167,115 +246,6 @@ def parquet_of(file: BinaryIO | Seekable, **how: Any) -> pq.ParquetFile:  # noqa
     return pq.ParquetFile(file, pre_buffer=False, **how)
 
 
-def read_group(file: BinaryIO, footer: pq.FileMetaData, group: int, columns: Sequence[str]) -> pa.Table:
-    """Return one row group of an open Parquet file, only the named columns; neighbours in the file come in one read.
-
-    The reading is done here instead of by pyarrow's pre-buffering, for the reason that `parquet_of` has.
-    """
-    pieces: list[tuple[int, bytes]] = []
-    for start, stop in _chunk_ranges(footer.row_group(group), columns):
-        file.seek(start)
-        pieces.append((start, file.read(stop - start)))
-    return parquet_of(_Pieces(pieces), metadata=footer).read_row_group(group, list(columns), use_threads=False)
-
-
-def _chunk_ranges(row_group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
-    """Return where the named columns lie, from byte to byte, ascending; what is close together is one range."""
-    chunks = []
-    for number in range(row_group.num_columns):
-        chunk = row_group.column(number)
-        if chunk.path_in_schema.partition(".")[0] in columns:
-            start = min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)))
-            chunks.append((start, start + chunk.total_compressed_size))
-    ranges: list[tuple[int, int]] = []
-    for start, stop in sorted(chunks):
-        if ranges and start - ranges[-1][1] <= _GAP_BYTES:
-            ranges[-1] = (ranges[-1][0], stop)
-        else:
-            ranges.append((start, stop))
-    return ranges
-
-
-class _Pieces(Seekable):
-    """A file of which only some pieces are there: (first byte, bytes), ascending."""
-
-    def __init__(self, pieces: Sequence[tuple[int, bytes]]) -> None:
-        super().__init__(pieces[-1][0] + len(pieces[-1][1]) if pieces else 0)
-        self._pieces = pieces
-
-    def pread(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes of the piece that a place lies in."""
-        for start, piece in self._pieces:
-            if start <= offset < start + len(piece):
-                return piece[offset - start : offset - start + size]
-        return b""
-
-
-def batches_in_group(
-    place: Place, group: int, *, rows_at_once: int = ROW_GROUP_ROWS, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of one row group, only the named columns: from this machine with memory for some of them.
-
-    Raises:
-        ArrowInvalid: it is no Parquet file.
-    """
-    if isinstance(place, Path):
-        with parquet_at(place) as parquet:
-            # One thread: so few rows are not worth a second one.
-            yield from parquet.iter_batches(
-                batch_size=rows_at_once, row_groups=[group], columns=columns, use_threads=False
-            )
-        return
-    with place.open() as file:
-        footer = pq.read_metadata(file)
-        table = read_group(file, footer, group, columns or footer.schema.to_arrow_schema().names)
-    yield from table.combine_chunks().to_batches(max_chunksize=rows_at_once)
-
-
-def read_where(file: BinaryIO, column: str, value: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the rows of an open Parquet file whose text `column` is `value`, only the named columns.
-
-    Row groups that by their statistics cannot hold the value are not read.
-
-    Raises:
-        ArrowInvalid: a column is missing.
-    """
-    parquet = parquet_of(file)
-    empty = parquet.schema_arrow.empty_table()
-    names = empty.column_names if columns is None else list(columns)
-    if missing := sorted({*names, column} - set(empty.column_names)):
-        raise pa.ArrowInvalid(f"has no column {', '.join(missing)}")
-    return pa.concat_tables([empty.select(names), *_pieces_where(parquet, column, value, names)])
-
-
-def read_pieces_where(file: BinaryIO, column: str, value: str) -> Iterator[pa.Table]:
-    """Yield what `read_where` returns of all columns, some rows at a time."""
-    parquet = parquet_of(file)
-    return _pieces_where(parquet, column, value, parquet.schema_arrow.names)
-
-
-def _pieces_where(parquet: pq.ParquetFile, column: str, value: str, names: Sequence[str]) -> Iterator[pa.Table]:
-    import pyarrow.compute as pc  # who writes is spared it
-
-    columns = list(dict.fromkeys([*names, column]))
-    footer, rows = parquet.metadata, _rows_at_once([(parquet, columns)])
-    groups = [group for group in range(footer.num_row_groups) if _may_hold(footer, group, column, value)]
-    for batch in parquet.iter_batches(rows, row_groups=groups, columns=columns, use_threads=False):
-        found = pa.Table.from_batches([batch])
-        yield found.filter(pc.equal(found[column], value)).select(names)
-
-
-def _may_hold(metadata: pq.FileMetaData, group: int, column: str, value: str) -> bool:
-    row_group = metadata.row_group(group)
-    for number in range(row_group.num_columns):
-        chunk = row_group.column(number)
-        if chunk.path_in_schema == column:
-            statistics = chunk.statistics
-            known = statistics is not None and statistics.has_min_max and isinstance(statistics.min, str)
-            return not known or statistics.min <= value <= statistics.max
-    return True
-
-
 @contextmanager
 def _opened(path: str | os.PathLike[str] | Remote) -> Iterator[pq.ParquetFile]:
     """Yield a file of ours to read, every page checked; one elsewhere is brought here as a whole first.
@@ -287,7 +257,7 @@ def _opened(path: str | os.PathLike[str] | Remote) -> Iterator[pq.ParquetFile]:
         with (
             parquet_of(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
             if isinstance(path, Remote)
-            else parquet_at(path, page_checksum_verification=True)
+            else parquet_at(path, page_checksum_verification=True, buffer_size=BUFFER_BYTES)
         ) as file:
             yield file
     except (pa.ArrowException, OSError) as error:

@@ -12,7 +12,7 @@ import datasets
 
 from hfbucket.core.card.facts import LoaderConfig
 from hfbucket.io.export_files import open_file, viewed
-from hfbucket.io.tables import read_where
+from hfbucket.io.table_search import read_where
 from hfbucket.io.ustar import read_members
 
 __all__ = ["StockSample", "first_samples", "shard_samples", "table_samples"]

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.errors import FormatError
-from hfbucket.io.tables import read_group
+from hfbucket.io.row_groups import read_group
 from hfbucket.io.ustar import BLOCK
 from hfbucket.load.plan import ShardRef
 from hfbucket.load.samples import FROM_JSON, GEOMETRY, JsonText
@@ -32,6 +32,9 @@ OpenRanges = Callable[[str, int], BinaryIO]
 
 _COLUMNS: Final = {"caption": "caption", "key": "key", **FROM_JSON, "meta": "meta"}
 """Column of a loader to the column of the tables; the others are the same for a whole shard."""
+
+_AT_ONCE_BYTES: Final = 1 << 23
+"""Of rows that become values of Python at a time."""
 
 _PLACE: Final = ("key", "jpg_offset", "jpg_size")
 _CROP: Final = GEOMETRY[:4]
@@ -100,7 +103,7 @@ class SampleTables:
         return self._local
 
     def _rows(self, ref: ShardRef, start: int, stop: int, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-        """Yield the rows of a shard, piece by piece where they lie in more than one row group."""
+        """Yield the rows of a shard, piece by piece where they are heavy or lie in more than one row group."""
         while start < stop:
             number = bisect_right(self._ends, start)
             if number == len(self._ends):
@@ -111,7 +114,8 @@ class SampleTables:
             if piece["shard"].unique().to_pylist() != [ref.file]:
                 where = self._tables[number].file
                 raise FormatError(f"rows of {ref.file} must stand here, and do not; run `hfbucket verify`", where=where)
-            yield piece
+            at_once = max(1, piece.num_rows * _AT_ONCE_BYTES // max(1, piece.nbytes))
+            yield from (piece.slice(first, at_once) for first in range(0, piece.num_rows, at_once))
             start += piece.num_rows
 
     def _read_group(self, number: int, row: int, columns: tuple[str, ...]) -> tuple[int, pa.Table]:

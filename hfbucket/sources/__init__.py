@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import pyarrow as pa
 
 from hfbucket.config import Config
-from hfbucket.core.units import SourceKind, SourceSpec, Unit, UnitFacts
+from hfbucket.core.units import SourceKind, SourceSpec, Unit
 from hfbucket.sources import folder, parquet, tars
 from hfbucket.sources.listing import Files, Listing
-from hfbucket.sources.rows import Look
+from hfbucket.sources.rows import Look, Scanned
 
 __all__ = ["SOURCES", "Files", "Listing", "Source"]
 
@@ -27,8 +28,13 @@ class ListUnits(Protocol):
 class ScanUnit(Protocol):
     """How a unit is scanned."""
 
-    def __call__(self, unit: Unit, config: Config, look: Look = ...) -> tuple[pa.Table, UnitFacts]:
-        """Return the rows of a unit, schema INDEX, and what else was seen; `look` looks at its images."""
+    def __call__(self, unit: Unit, config: Config, look: Look = ..., aside: Path | None = ...) -> Scanned:
+        """Return the rows of a unit, schema INDEX, and what else was seen.
+
+        Args:
+            look: looks at its images.
+            aside: the folder for rows that are too many to be held in memory.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

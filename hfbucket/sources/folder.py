@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hfbucket.core.units import NOT_THERE, NOT_TOLD, FileEntry, SourceSpec, Unit
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
+from hfbucket.io.pieces import Pieces
 from hfbucket.sources import metadata_files
 from hfbucket.sources.containers import NO_LENGTH, files_of, is_record, listing_facts, may_annotate
 from hfbucket.sources.contents import Content, contents_of
@@ -51,13 +53,13 @@ def random_access(unit: Unit) -> bool:
     return True
 
 
-def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
+def scan_unit(unit: Unit, config: Config, look: Look = look_at, aside: Path | None = None) -> tuple[Pieces, UnitFacts]:
     """Return the index rows of a slice.
 
     Raises:
         SourceError: a file is gone since it was listed.
     """
-    rows = Rows(unit, config)
+    rows = Rows(unit, config, aside)
     contents = contents_of(unit)
     for entry in unit.entries:
         name = text_of(entry.path)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.io import store
 from hfbucket.io.images.formats import HEAD_BYTES, sniff
+from hfbucket.io.pieces import Pieces
 from hfbucket.io.tables import parquet_of
 from hfbucket.sources.containers import files_of, list_containers
 from hfbucket.sources.listing import Files, Listing
@@ -44,13 +46,13 @@ def random_access(unit: Unit) -> bool:
     return False
 
 
-def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
+def scan_unit(unit: Unit, config: Config, look: Look = look_at, aside: Path | None = None) -> tuple[Pieces, UnitFacts]:
     """Return the index rows of a Parquet file; every image's bytes are read once.
 
     Raises:
         SourceError: it is no Parquet file, is damaged, or which column holds the images is not clear.
     """
-    rows = Rows(unit, config)
+    rows = Rows(unit, config, aside)
     seen = partial(look, max_pixels=config.max_pixels)
     with _opened(unit.url) as file:
         schema = file.schema_arrow

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from hfbucket.core.meta import SIDECAR, clean_text, meta_json, split_captions, w
 from hfbucket.core.units import Unit, UnitFacts
 from hfbucket.errors import SampleError
 from hfbucket.io.images.probe import probe
+from hfbucket.io.pieces import Pieces
 from hfbucket.schemas import INDEX
 
 TEXT_EXTENSIONS: Final = ("txt", "caption")
@@ -24,6 +26,10 @@ TEXT_EXTENSIONS: Final = ("txt", "caption")
 _CHUNK_ROWS: Final = 16_384
 _CHUNK_CHARS: Final = 1 << 23
 """Of captions and metadata: rows stay values of Python until there are so many of either."""
+
+
+Scanned = tuple[Pieces, UnitFacts]
+"""The rows of a unit, schema INDEX, and what else was seen in it."""
 
 
 class Look(Protocol):
@@ -63,11 +69,15 @@ class SimpleSamples:
 
 
 class Rows:
-    """Collects the index rows of one unit, and what else was seen in it."""
+    """Collects the index rows of one unit, and what else was seen in it.
 
-    def __init__(self, unit: Unit, config: Config) -> None:
+    Args:
+        aside: the folder for rows that are too many to be held in memory.
+    """
+
+    def __init__(self, unit: Unit, config: Config, aside: Path | None = None) -> None:
         self._unit, self._config = unit, config
-        self._tables = [INDEX.empty_table()]
+        self._packed = Pieces(INDEX, aside)
         self._columns: dict[str, list[Any]] = {name: [] for name in INDEX.names}
         self._chars = 0
         self._meta_keys: set[str] = set()
@@ -156,7 +166,7 @@ class Rows:
     def _pack(self) -> None:
         """Turn the rows so far into a table, which takes a tenth of their memory."""
         arrays = [pa.array(self._columns[field.name], field.type) for field in INDEX]
-        self._tables.append(pa.Table.from_arrays(arrays, schema=INDEX))
+        self._packed.add(pa.Table.from_arrays(arrays, schema=INDEX))
         for column in self._columns.values():
             column.clear()
         self._chars = 0
@@ -178,7 +188,7 @@ class Rows:
         """Keep something a user should be told once, about the file `name` or the unit."""
         self._notes.add(f"{name or self._unit.name} {text}")
 
-    def finish(self) -> tuple[pa.Table, UnitFacts]:
+    def finish(self) -> Scanned:
         """Return the rows, schema INDEX, and the facts."""
         facts = UnitFacts(
             ignored=dict(sorted(self._ignored.items())),
@@ -189,7 +199,7 @@ class Rows:
             notes=tuple(sorted(self._notes)),
         )
         self._pack()
-        return pa.concat_tables(self._tables), facts
+        return self._packed, facts
 
 
 def id_text(column: str | None, meta: Mapping[str, Any]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from hfbucket.core.meta import parse_json
 from hfbucket.core.units import SourceSpec, Unit, UnitFacts
 from hfbucket.errors import SourceError
 from hfbucket.io.images.formats import IMAGE_EXTENSIONS
+from hfbucket.io.pieces import Pieces
 from hfbucket.io.store import JoinedFile, RandomFile, Window
 from hfbucket.io.tarread import ForwardFile, Member, is_gzip, members, open_tar
 from hfbucket.io.tarwalk import PlainSample, plain_samples
@@ -52,13 +54,13 @@ def _is_gzip(url: str, version: str, size_bytes: int) -> bool:
     return is_gzip(url, size_bytes)
 
 
-def scan_unit(unit: Unit, config: Config, look: Look = look_at) -> tuple[pa.Table, UnitFacts]:
+def scan_unit(unit: Unit, config: Config, look: Look = look_at, aside: Path | None = None) -> tuple[Pieces, UnitFacts]:
     """Return the index rows of a tar.
 
     Raises:
         SourceError: it is no tar, or was split and its last part is missing.
     """
-    rows = Rows(unit, config)
+    rows = Rows(unit, config, aside)
     notes: list[str] = []
     with open_tar(unit.url, unit.parts, unit.size_bytes) as file:
         scan = _Scan(unit, config, rows, file, look)
@@ -233,8 +235,7 @@ class _Scan:
         for extension in sample.extensions:
             self._rows.sidecar(extension)
         for number, (place, image) in enumerate(sample.images):
-            # further images of a sample keep their extension: an id names one image
-            key = sample.key if number == 0 else place.member
+            key = sample.key if number == 0 else place.member  # further images keep their extension: an id names one
             key = f"{self._unit.name}/{key}"
             self._rows.add(place, key=key, image=image, meta=sample.meta, sidecars=_in_order(sample.sidecars))
 

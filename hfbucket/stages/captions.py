@@ -168,10 +168,10 @@ def _gathered(
 
 
 def _write(path: Path, unit: IndexedUnit, workspace: Workspace, variants: tuple[str, ...]) -> None:
-    with tables.table_writer(path, CAPTIONS) as writer:
+    with tables.group_writer(path, CAPTIONS, tables.ROW_GROUP_ROWS) as writer:
         for rows in tables.read_groups(unit.file, ["image_id"]) if unit.rows else ():
-            found = workspace.captions_of(rows["image_id"], variants).rename_columns(CAPTIONS.names)
-            writer.write_table(found, row_group_size=max(1, rows.num_rows))
+            for found in workspace.captions_of(rows["image_id"], variants):
+                writer.add(found.rename_columns(CAPTIONS.names))
 
 
 def _forget_others(folder: Path, here: Path) -> None:

@@ -13,17 +13,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
 from hfbucket.config import Config
 from hfbucket.core.card.numbers import size
 from hfbucket.core.events import Notice, OnEvent
-from hfbucket.core.units import Unit, UnitFacts
+from hfbucket.core.units import Unit
 from hfbucket.errors import SourceError
 from hfbucket.io.places import Place, free_bytes, present, remove_temporaries, scratch
 from hfbucket.io.store import download, is_local
 from hfbucket.sources import SOURCES
-from hfbucket.sources.rows import Look
+from hfbucket.sources.rows import Look, Scanned
 from hfbucket.stages.copied import copy_of
 from hfbucket.stages.unchanged import check_unchanged
 
@@ -68,7 +66,7 @@ def plan_copies(units: Sequence[Unit], folder: Place, on_event: OnEvent) -> dict
     return copies
 
 
-def scanned(unit: Unit, copy: Place | None, config: Config, look: Look) -> tuple[pa.Table, UnitFacts]:
+def scanned(unit: Unit, copy: Place | None, config: Config, look: Look, aside: Path | None) -> Scanned:
     """Return what scanning a unit gives; with the place of a copy, made of that, after fetching it.
 
     Raises:
@@ -78,7 +76,7 @@ def scanned(unit: Unit, copy: Place | None, config: Config, look: Look) -> tuple
     scan_unit = SOURCES[unit.kind].scan_unit
     with fetched(unit, copy) as read:
         try:
-            return scan_unit(read, config, look)
+            return scan_unit(read, config, look, aside)
         except SourceError as error:
             raise SourceError(str(error).replace(read.url, unit.url)) from error
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
+from pathlib import Path
 from typing import Any, BinaryIO, Final
-
-import pyarrow.compute as pc
 
 from hfbucket.config import Config
 from hfbucket.core.events import Notice, OnEvent, Progress, ignore
@@ -186,24 +185,26 @@ def _installed(package: str) -> str | None:
 def scan_one(scan: _Scan) -> str | Failure:
     """Scan one unit and return the file its rows are in, below the cache; runs in a worker."""
     unit = scan.unit
+    aside = scan.folder if isinstance(scan.folder, Path) else None
     try:
         with _look(scan) as look:
-            table, facts = scanned(unit, scan.copy, scan.config, look)
+            rows, facts = scanned(unit, scan.copy, scan.config, look, aside)
     except (Died, MemoryError) as error:
         return failure_of(scan, error)
     except OSError as error:
         raise SourceError(f"{unit.url}: cannot be read: {error}") from error
-    file = scan.file
-    if unit.kind == "folder" and "source_errors" in pc.unique(table["outcome"]).to_pylist():
-        file = file.removesuffix(".parquet") + "-once.parquet"  # a file that could not be read may be next time
-    # the rows know nothing of the machine; entries are only the way to them
-    try:
-        write_unit(scan.folder / file, replace(unit, entries=()), table, facts)
-    except OSError as error:
-        remedy = "HFBUCKET_CACHE names another folder"
-        if isinstance(scan.folder, Remote):
-            remedy = "every machine that runs tasks needs keys that may write there"
-        raise BuildError(f"the index cache cannot be written: {error}; {remedy}") from error
+    with rows:
+        file = scan.file
+        if unit.kind == "folder" and any("source_errors" in chunk.to_pylist() for chunk in rows.chunks_of("outcome")):
+            file = file.removesuffix(".parquet") + "-once.parquet"  # a file that could not be read may be next time
+        # the rows know nothing of the machine; entries are only the way to them
+        try:
+            write_unit(scan.folder / file, replace(unit, entries=()), rows, facts)
+        except OSError as error:
+            remedy = "HFBUCKET_CACHE names another folder"
+            if isinstance(scan.folder, Remote):
+                remedy = "every machine that runs tasks needs keys that may write there"
+            raise BuildError(f"the index cache cannot be written: {error}; {remedy}") from error
     return file
 
 

@@ -103,7 +103,7 @@ def make_plan(
         plan = plan_rows(rows, buckets, config, same_id=same_id, standing=stands, fingerprints=look)
         # An index knows nothing of pixels, and of bytes but their number: what was found decides, too.
         plan = replace(plan, plan_id=sha256_of([decided, plan.twins.sha256])[:16])
-    plan = replace(plan, filtered=left_out, caption_bytes=int(rows.caption_bytes[0]))
+    plan = replace(plan, filtered=left_out, caption_bytes=rows.caption_bytes)
     if stands is None and not len(plan.members):
         _refuse_nothing(index, plan, config, protos)
     return plan

@@ -34,7 +34,7 @@ from hfbucket.schemas import LEDGER, SAMPLES
 from hfbucket.stages.change.apply import OpenExport, check_changeable, local_folder, open_export_for_change
 from hfbucket.stages.change.ending import check_templates, counted, end_change, with_shards
 from hfbucket.stages.change.reselect import NO_CAPTION, SETTINGS, Found, Selection, reselected_shards, selection_of
-from hfbucket.stages.change.shards import REWRITTEN, ShardChange, moved, rewrite_shards
+from hfbucket.stages.change.shards import PLACED, REWRITTEN, ShardChange, moved, rewrite_shards
 from hfbucket.stages.write.fold import Totals, write_parts
 
 __all__ = ["SETTINGS", "Recaptioned", "recaption"]
@@ -193,7 +193,7 @@ def _rows(opened: OpenExport, rows: Path, written: Mapping[str, Shard], totals: 
     for table in read_groups(rows, SAMPLES.names):
         file = table["shard"][0].as_py()
         if file in written:
-            places = read_samples(opened.scratch, file) if file != shard else places
+            places = pa.concat_tables(read_samples(opened.scratch, file, PLACED)) if file != shard else places
             table = moved(table, places[: len(table)])
             places, shard = places[len(table) :], file
         totals.add(table)

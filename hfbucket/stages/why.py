@@ -19,7 +19,8 @@ from hfbucket.errors import ConfigError, FormatError
 from hfbucket.io import store
 from hfbucket.io.export_files import list_files, open_file
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.io.tables import parquet_of, read_where
+from hfbucket.io.table_search import read_where
+from hfbucket.io.tables import parquet_of
 from hfbucket.load.location import locate
 
 __all__ = ["MEANINGS", "Answer", "LeftOut", "Placed", "left_out", "why"]

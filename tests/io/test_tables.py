@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hfbucket.io.tables import parquet_of, read_beside, read_group, read_groups, read_table, read_where, write_table
+from hfbucket.io.row_groups import read_group
+from hfbucket.io.table_search import read_where
+from hfbucket.io.tables import parquet_of, read_beside, read_groups, read_table, write_table
 
 ROWS = pa.table({"shard": ["a", "a", "b", None, "ü", "ü"], "number": [1, 2, 3, 4, 5, 6]})
 
@@ -50,11 +52,11 @@ def test_large_row_groups_come_in_pieces(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_heavy_rows_come_in_smaller_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hfbucket.io.tables._AT_ONCE_BYTES", 5000)
+    monkeypatch.setattr("hfbucket.io.tables.AT_ONCE_BYTES", 5000)
     table = pa.table({"n": range(16), "text": [f"{n:01000}" for n in range(16)]})
     write_table(tmp_path / "part.parquet", table, row_group_rows=10)
     pieces = [*read_groups(tmp_path / "part.parquet", ["text"])]
-    assert [piece.num_rows for piece in pieces] == [3, 3, 3, 1, 3, 3]
+    assert [piece.num_rows for piece in pieces] == [4, 4, 2, 3, 3]
     assert pa.concat_tables(pieces).equals(table.select(["text"]))
     assert [piece.num_rows for piece in read_groups(tmp_path / "part.parquet", ["n"])] == [10, 6]
     write_table(tmp_path / "beside.parquet", table.select(["text"]), row_group_rows=7)
@@ -147,7 +149,7 @@ def test_no_thread_of_a_library_holds_bytes_of_a_file_of_python(
         pieces.append(Watched(bytes(whole)))
         return pieces[-1]
 
-    monkeypatch.setattr("hfbucket.io.tables._Pieces", watched)
+    monkeypatch.setattr("hfbucket.io.row_groups._Pieces", watched)
     file = Watched(path.read_bytes())
     READINGS[way](file)
     assert file.readers | {reader for piece in pieces for reader in piece.readers} == {threading.get_ident()}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise, zip_longest
-from unittest import mock
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hfbucket.core.row_groups import regrouped
 from hfbucket.core.text_bytes import text_bytes
 from hfbucket.schemas import INDEX, SAMPLES
-from hfbucket.stages.write.fold import regrouped
 
 SCHEMA = pa.schema([pa.field("n", pa.int64()), *(SAMPLES.field(name) for name in ("caption", "captions", "meta"))])
 MOST_ROWS, MOST_BYTES = 5, 24
@@ -38,11 +37,8 @@ def test_groups_do_not_depend_on_how_rows_come(
     rows = [dict(zip(SCHEMA.names, (n, *sample), strict=True)) for n, sample in enumerate(samples)]
     whole = pa.Table.from_pylist(rows, schema=SCHEMA)
     tables = [whole.slice(start, stop - start) for start, stop in pairwise(sorted({0, *cuts, len(rows)}))]
-    with (
-        mock.patch("hfbucket.stages.write.fold._GROUP_ROWS", MOST_ROWS),
-        mock.patch("hfbucket.stages.write.fold._GROUP_BYTES", MOST_BYTES),
-    ):
-        groups = list(regrouped([pa.concat_tables(tables)] if chunked and tables else tables, SCHEMA))
+    given_tables = [pa.concat_tables(tables)] if chunked and tables else tables
+    groups = list(regrouped(given_tables, SCHEMA, most_rows=MOST_ROWS, most_bytes=MOST_BYTES))
     assert [row for group in groups for row in group.to_pylist()] == rows
     for group, later in zip_longest(groups, groups[1:]):
         heavy = [weight(row) for row in group.to_pylist()]

@@ -138,10 +138,10 @@ def scanned(path: Path, config: Config, **how: Any) -> tuple[Any, ...]:
         mtime_ns=5,
     )  # fmt: skip
     try:
-        table, facts = tars.scan_unit(unit, config, **how)
+        rows, facts = tars.scan_unit(unit, config, **how)
     except SourceError as error:
         return (str(error),)
-    return table.to_pylist(), facts
+    return rows.read().to_pylist(), facts
 
 
 class InBlocks(RandomFile):

@@ -27,7 +27,7 @@ def listed(root: str, config: Config | None = None) -> Listing:
 def scan(root: str | Path, config: Config | None = None) -> tuple[pa.Table, UnitFacts]:
     listing = listed(str(root), config)
     scans = [FOLDER.scan_unit(unit, config or Config()) for unit in listing.units]
-    return pa.concat_tables([table for table, _ in scans]), sum((facts for _, facts in scans), start=listing.facts)
+    return pa.concat_tables([rows.read() for rows, _ in scans]), sum((facts for _, facts in scans), start=listing.facts)
 
 
 def by_id(table: pa.Table, column: str) -> dict[str, Any]:
@@ -226,7 +226,7 @@ def test_names_that_are_no_utf8(tmp_path: Path) -> None:
         pytest.skip("this file system refuses names that are no UTF-8")
     put(tmp_path, {"日本 #1?*[.jpg": image()})
     (unit,) = listed(str(tmp_path)).units
-    table, _ = FOLDER.scan_unit(unit, Config())
+    table = FOLDER.scan_unit(unit, Config())[0].read()
     assert by_id(table, "captions") == {"caf%E9.jpg": [None, None, "coffee"], "日本 #1?*[.jpg": [None] * 3}
     assert list(FOLDER.read_rows(unit, table, Config())) == [(0, image()), (1, image())]
 
@@ -269,7 +269,7 @@ def test_rows_do_not_depend_on_place_or_order(tmp_path: Path) -> None:
 def test_remote_images_are_read_and_versioned(tmp_path: Path) -> None:
     root = put(f"memory://remote/{tmp_path.name}", {"a.jpg": image(), "a.txt": b"t"})
     (unit,) = listed(root).units
-    assert list(FOLDER.read_rows(unit, FOLDER.scan_unit(unit, Config())[0], Config())) == [(0, image())]
+    assert list(FOLDER.read_rows(unit, FOLDER.scan_unit(unit, Config())[0].read(), Config())) == [(0, image())]
     with fsspec.open(f"{root}/a.txt", "wb") as file:
         file.write(b"u")
     assert listed(root).units[0].version != unit.version

@@ -26,7 +26,7 @@ def units(root: str | Path, config: Config | None = None) -> tuple[Unit, ...]:
 
 def scan(root: str | Path, config: Config | None = None) -> tuple[pa.Table, UnitFacts]:
     scans = [PARQUET.scan_unit(unit, config or Config()) for unit in units(root, config)]
-    return pa.concat_tables([table for table, _ in scans]), sum((facts for _, facts in scans), start=UnitFacts())
+    return pa.concat_tables([rows.read() for rows, _ in scans]), sum((facts for _, facts in scans), start=UnitFacts())
 
 
 def structs(count: int) -> pa.Array:
@@ -122,7 +122,7 @@ def test_images_come_back_from_any_rows(tmp_path: Path, store: str, monkeypatch:
     if store == "memory":
         root = put(f"memory://parquet/{tmp_path.name}", {"0.parquet": (tmp_path / "0.parquet").read_bytes()})
     (unit,) = units(root)
-    table, _ = PARQUET.scan_unit(unit, Config())
+    table = PARQUET.scan_unit(unit, Config())[0].read()
     assert not PARQUET.random_access(unit)
     for wanted in ([24, 0, 7], [3], list(range(25)), [12, 12]):
         read = list(PARQUET.read_rows(unit, table.take(pa.array(wanted)), Config()))

@@ -45,8 +45,8 @@ def units_of(url: str) -> tuple[Unit, ...]:
 
 
 def scanned(unit: Unit) -> pa.Table:
-    table, _ = SOURCES[unit.kind].scan_unit(unit, CONFIG)
-    return table.drop_columns(["mtime_ns"])
+    rows, _ = SOURCES[unit.kind].scan_unit(unit, CONFIG)
+    return rows.read().drop_columns(["mtime_ns"])
 
 
 @pytest.mark.parametrize("name", WHERE)
@@ -111,7 +111,8 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_read(server: FileServer) ->
     entries = list(unit.entries)
     entries[0] = entries[0]._replace(json=b"none.json", json_bytes=10)
     entries[4] = entries[4]._replace(text_bytes=17 << 20)
-    table, facts = folder.scan_unit(replace(unit, entries=tuple(entries)), CONFIG)
+    rows, facts = folder.scan_unit(replace(unit, entries=tuple(entries)), CONFIG)
+    table = rows.read()
     told = {row["member"]: (row["outcome"], row["detail"]) for row in table.to_pylist()}
     assert told.pop("0000.jpg") == ("source_errors", "what lies beside it cannot be read: FileNotFoundError")
     assert set(told.values()) == {(None, None)}

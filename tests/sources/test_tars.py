@@ -23,7 +23,7 @@ def scan(root: str, config: Config | None = None, prefix: str = "") -> tuple[pa.
     config = config or Config()
     listing = TARS.list_units(SourceSpec(name="x", url=root, prefix=prefix, kind="tars"), 0, config)
     scans = [TARS.scan_unit(unit, config) for unit in listing.units]
-    return pa.concat_tables([table for table, _ in scans]), sum((facts for _, facts in scans), start=listing.facts)
+    return pa.concat_tables([rows.read() for rows, _ in scans]), sum((facts for _, facts in scans), start=listing.facts)
 
 
 def rows(table: pa.Table, *names: str) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def test_images_are_where_the_index_says(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(packed)
         config = Config()
         (unit,) = TARS.list_units(SourceSpec(name="x", url=str(tmp_path / name), kind="tars"), 0, config).units
-        table, _ = TARS.scan_unit(unit, config)
+        table = TARS.scan_unit(unit, config)[0].read()
         assert TARS.random_access(unit) == (name == "a.tar")
         places = zip(table["offset"].to_pylist(), table["size_bytes"].to_pylist(), strict=True)
         assert [data[offset : offset + size] for offset, size in places] == images

@@ -51,16 +51,16 @@ def unit_of(url: str) -> Unit:
 
 def by_copy(unit: Unit, folder: Path, change: Callable[[], None]) -> None:
     change()
-    scanned(unit, folder / "copies" / "copy", CONFIG, look_at)
+    scanned(unit, folder / "copies" / "copy", CONFIG, look_at, None)
 
 
 def without_copy(unit: Unit, folder: Path, change: Callable[[], None]) -> None:
     change()
-    scanned(unit, None, CONFIG, look_at)
+    scanned(unit, None, CONFIG, look_at, None)
 
 
 def by_spool(unit: Unit, folder: Path, change: Callable[[], None]) -> None:
-    table, _ = scanned(unit, None, CONFIG, look_at)
+    table = scanned(unit, None, CONFIG, look_at, None)[0].read()
     change()
     rows = table.select(["path", "offset", "size_bytes"]).sort_by("offset")
     failure = spool_unit(SpoolTask(unit=unit, config=CONFIG, rows=rows, work=Work(folder=folder)))
@@ -70,7 +70,7 @@ def by_spool(unit: Unit, folder: Path, change: Callable[[], None]) -> None:
 
 
 def by_ranges(unit: Unit, folder: Path, change: Callable[[], None]) -> None:
-    table, _ = scanned(unit, None, CONFIG, look_at)
+    table = scanned(unit, None, CONFIG, look_at, None)[0].read()
     rows: list[dict[str, Any]] = [{**row, "unit": 0} for row in table.select(list(COLUMNS)).to_pylist()]
     place = {name: getattr(unit, name) for name in ("kind", "name", "url", "size_bytes", "version")}
     change()

@@ -14,6 +14,7 @@ from hfbucket.core.law.buckets import Bucket
 from hfbucket.core.law.sizes import Sizes
 from hfbucket.core.outcomes import OUTCOMES
 from hfbucket.core.plan.filtered import Filtered
+from hfbucket.core.plan.weights import Weights
 
 Int8s = npt.NDArray[np.int8]
 Int16s = npt.NDArray[np.int16]
@@ -60,8 +61,8 @@ class Plan:
     shards: Shards
     #: 16 hex digits of what decides the plan: content settings and every source's index hash.
     plan_id: str
-    #: Of all captions of the index, for whoever takes many rows at once; not part of what the plan is.
-    caption_bytes: int = 0
+    #: Of the index rows, for whoever takes many at once; not part of what the plan is.
+    caption_bytes: Weights = field(default_factory=Weights)
     #: Rows that go as duplicates of another's bytes or pixels.
     twins: Twins = field(default_factory=Twins.none)
     #: Rows that are left out as `filtered`.

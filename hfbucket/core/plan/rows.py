@@ -16,6 +16,7 @@ from hfbucket.core.law.sizes import SizeNumbers
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.captions import Choice, select
 from hfbucket.core.plan.encoding import ENCODE_BUCKET, ENCODE_FULL, ENCODE_NONE
+from hfbucket.core.plan.weights import Weights
 
 Int64s = npt.NDArray[np.int64]
 
@@ -50,8 +51,7 @@ class Rows:
     caption_index: npt.NDArray[np.int8]
     #: ENCODE_BUCKET, ENCODE_NONE or ENCODE_FULL.
     encode: npt.NDArray[np.int8]
-    #: int64[1]: bytes of all captions.
-    caption_bytes: Int64s = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    caption_bytes: Weights = field(default_factory=Weights)
 
     @classmethod
     def empty(cls, rows: int, config: Config, *, words: int = 1) -> Rows:
@@ -81,7 +81,8 @@ class Rows:
         words = digest_words(pa.concat_arrays([pa.array([], pa.binary(32)), *piece["digest"].chunks]))
         self.words[here] = words[:, : self.words.shape[1]]
         self.caption_index[here] = select(piece["captions"], words, choice)
-        self.caption_bytes[0] += pc.sum(pc.binary_length(pc.list_flatten(piece["captions"]))).as_py() or 0
+        heavy = pc.sum(pc.binary_length(pc.list_flatten(piece["captions"]))).as_py() or 0
+        self.caption_bytes.add(start, piece.num_rows, heavy)
         outcome = _outcome(piece["outcome"])
         width, height = (_ints(piece[name]) for name in ("width", "height"))
         if np.any((outcome == EXPORTED) & ((width < 1) | (height < 1))):

@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
-import pyarrow.parquet as pq
 
 from hfbucket.core.meta import raw_bytes
 from hfbucket.core.workspace.brought import BROUGHT, LONGEST_CAPTION_BYTES
 from hfbucket.errors import WorkspaceError
 from hfbucket.io import store
-from hfbucket.io.tables import parquet_of
+from hfbucket.io.tables import BUFFER_BYTES, batches, parquet_of
 
 _BLOCK_BYTES: Final = 8 << 20
 _CSV_BLOCK_BYTES: Final = 12 << 20
@@ -195,17 +194,10 @@ def _csv(delimiter: str) -> Callable[[BinaryIO, Mapping[str, str]], Iterator[Row
 
 
 def _parquet(file: BinaryIO, columns: Mapping[str, str]) -> Iterator[Rows]:
-    with parquet_of(file) as parquet:
+    with parquet_of(file, buffer_size=BUFFER_BYTES) as parquet:
         names = [name for name in columns if name in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(_rows_at_once(parquet.metadata), columns=names, use_threads=False):
+        for batch in batches(parquet, names, most=_ROWS, size_bytes=_CSV_BLOCK_BYTES):
             yield Rows(table=_rows(pa.Table.from_batches([batch]), columns))
-
-
-def _rows_at_once(footer: pq.FileMetaData) -> int:
-    """Return how many rows are some megabytes."""
-    groups = (footer.row_group(number) for number in range(footer.num_row_groups))
-    row_bytes = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=1)
-    return max(1, min(_ROWS, _CSV_BLOCK_BYTES // max(1, row_bytes)))
 
 
 _READERS: Final[Mapping[str, Callable[[BinaryIO, Mapping[str, str]], Iterator[Rows]]]] = {

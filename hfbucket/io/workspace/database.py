@@ -7,11 +7,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from hfbucket.errors import WorkspaceError
 from hfbucket.io.workspace.schema import APPLICATION_ID, SCHEMA, VERSION
+
+_SOME_BYTES: Final = 1 << 23
+_FETCHED: Final = 128
+"""Of captions at once, and how many come before their bytes are added up."""
 
 BUSY_TIMEOUT_S: Final = 60
 """How long a writer waits for another one."""
@@ -103,6 +107,20 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def some_rows(cursor: sqlite3.Cursor, *, text: int, most: int) -> Iterator[list[Any]]:
+    """Yield rows of a query, at most so many at a time, fewer where the column `text` is heavy."""
+    rows: list[Any] = []
+    size_bytes = 0
+    while more := cursor.fetchmany(min(_FETCHED, most)):
+        rows += more
+        size_bytes += sum(len(row[text] or b"") for row in more)
+        if len(rows) >= most or size_bytes >= _SOME_BYTES:
+            yield rows
+            rows, size_bytes = [], 0
+    if rows:
+        yield rows
 
 
 @contextmanager

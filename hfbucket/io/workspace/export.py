@@ -15,7 +15,7 @@ import pyarrow.csv
 from hfbucket.errors import WorkspaceError
 from hfbucket.io.atomic import replacing
 from hfbucket.io.tables import table_writer
-from hfbucket.io.workspace.database import reading
+from hfbucket.io.workspace.database import reading, some_rows
 
 _BATCH: Final = 8192
 
@@ -75,8 +75,7 @@ def variants_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
 def _batches(path: str | os.PathLike[str], sql: str, values: Mapping[str, str]) -> Iterator[list[tuple[Any, ...]]]:
     with reading(path) as connection:
         cursor: sqlite3.Cursor = connection.execute(sql, values)
-        while rows := cursor.fetchmany(_BATCH):
-            yield rows
+        yield from some_rows(cursor, text=-1, most=_BATCH)
 
 
 def _tables(path: str | os.PathLike[str], values: Mapping[str, str]) -> Iterator[pa.Table]:

@@ -12,16 +12,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hfbucket.core.hashing import sha256_of, table_sha256
+from hfbucket.core.hashing import rows_sha256, sha256_of
 from hfbucket.core.workspace.texts import cleaned
-from hfbucket.io.workspace.database import open_to_read, translated
+from hfbucket.io.pieces import Pieces
+from hfbucket.io.workspace.database import open_to_read, some_rows, translated
 
 _BATCH: Final = 8192
-"""Images, or captions, that are in memory at once."""
+"""Images, or captions, that are in memory at once, at most."""
 
 _HASHED_TOGETHER: Final = 4096
 """Captions whose hashes are taken as one table: part of what `Workspace.sha256` means."""
 
+_HASHED: Final = pa.schema([(name, pa.string()) for name in ("image_id", "variant", "text", "source_id")])
 _TEXTS: Final = pa.schema([("captions", pa.list_(pa.string())), ("source_ids", pa.list_(pa.string()))])
 
 
@@ -77,8 +79,8 @@ class Workspace:
             ).fetchall()
         return tuple(_source(*row) for row in rows)
 
-    def captions_of(self, image_ids: pa.Array | pa.ChunkedArray, variants: Sequence[str]) -> pa.Table:
-        """Return the captions of images, a row for each in the order given; memory for the result and one batch.
+    def captions_of(self, image_ids: pa.Array | pa.ChunkedArray, variants: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield the captions of images, a row for each in the order given, some megabytes at a time.
 
         Column `captions` is a list of one text per variant, clean, null unless its status is ok and it is not blank;
         `source_ids` the list of where each of them comes from. An image that the workspace lacks has nulls.
@@ -87,13 +89,11 @@ class Workspace:
             image_ids: string, without nulls.
             variants: names, in the order of the lists.
         """
+        step = max(1, _BATCH // max(1, len(variants)))
         with translated(self._path):
-            self._choose(variants)
-            step = max(1, _BATCH // max(1, len(variants)))
-            pieces = (
-                self._batch(image_ids[start : start + step], len(variants)) for start in range(0, len(image_ids), step)
-            )
-            return pa.concat_tables([_TEXTS.empty_table(), *pieces])
+            for start in range(0, len(image_ids), step):
+                self._choose(variants)
+                yield from self._batch(image_ids[start : start + step], len(variants))
 
     def sha256(self, variants: Sequence[str]) -> str:
         """Return the hash of all that a selection among these variants can depend on, 64 hex digits.
@@ -106,8 +106,8 @@ class Workspace:
         hasher = hashlib.sha256(sha256_of([sorted(chosen), sources]).encode())
         with translated(self._path):
             self._choose(variants)
-            for batch in _even(self._ok_captions()):
-                hasher.update(table_sha256(batch).encode())
+            for sha256 in _hashes(self._ok_captions()):
+                hasher.update(sha256.encode())
         return hasher.hexdigest()
 
     def _names(self, sql: str) -> tuple[str, ...]:
@@ -119,24 +119,23 @@ class Workspace:
         rows = ((name, place) for place, name in enumerate(variants))
         self._connection.executemany("INSERT INTO temp.chosen (variant, place) VALUES (?, ?)", rows)
 
-    def _batch(self, image_ids: pa.Array, variants: int) -> pa.Table:
+    def _batch(self, image_ids: pa.Array, variants: int) -> Iterator[pa.Table]:
         self._connection.execute("DELETE FROM temp.wanted")
         self._connection.executemany("INSERT INTO temp.wanted (n, image_id) VALUES (?, ?)",
                                      enumerate(image_ids.to_pylist()))  # fmt: skip
-        rows = self._connection.execute(
+        cursor = self._connection.execute(
             "SELECT w.n, v.place, c.text, c.source_id FROM temp.wanted w CROSS JOIN captions c USING (image_id) "
-            "CROSS JOIN temp.chosen v USING (variant) WHERE c.status = 'ok'"
-        ).fetchall()
-        n, place, texts, source_ids = zip(*rows, strict=True) if rows else ((), (), (), ())
-        clean = _clean(texts)
-        entry = np.full(len(image_ids) * variants, -1, dtype=np.int64)  # which row each place of the lists takes
-        entry[np.array(n, dtype=np.int64) * variants + np.array(place, dtype=np.int64)] = np.arange(len(rows))
-        usable = _usable(clean)
-        entry[(entry >= 0) & ~np.append(usable, False)[entry]] = -1
-        where = pa.array(entry, mask=entry < 0)
-        ends = pa.array(np.arange(len(image_ids) + 1, dtype=np.int32) * variants)
-        lists = [pa.ListArray.from_arrays(ends, column.take(where)) for column in (clean, _strings(source_ids))]
-        return pa.table(lists, schema=_TEXTS)
+            "CROSS JOIN temp.chosen v USING (variant) WHERE c.status = 'ok' ORDER BY w.n"
+        )
+        start, rows = 0, list[Any]()
+        for some in some_rows(cursor, text=2, most=_BATCH):
+            rows += some
+            stop = rows[-1][0]  # the image that may have more captions
+            if stop > start:
+                whole = next(number for number, row in enumerate(rows) if row[0] == stop)
+                yield _lists(rows[:whole], start, stop, variants)
+                start, rows = stop, rows[whole:]
+        yield _lists(rows, start, len(image_ids), variants)
 
     def _ok_captions(self) -> Iterator[pa.Table]:
         """Return the captions of the chosen variants that can be selected, in batches of any size."""
@@ -144,28 +143,46 @@ class Workspace:
             "SELECT image_id, variant, text, source_id FROM captions WHERE status = 'ok' "
             "AND variant IN (SELECT variant FROM temp.chosen) ORDER BY image_id, variant"
         )
-        while rows := cursor.fetchmany(_BATCH):
+        for rows in some_rows(cursor, text=2, most=_BATCH):
             image_id, variant, texts, source_ids = zip(*rows, strict=True)
             clean = _clean(texts)
-            columns = {
-                "image_id": _strings(image_id),
-                "variant": _strings(variant),
-                "text": clean,
-                "source_id": _strings(source_ids),
-            }
-            yield pa.table(columns).filter(pa.array(_usable(clean)))
+            columns = [_strings(image_id), _strings(variant), clean, _strings(source_ids)]
+            yield pa.table(columns, schema=_HASHED).filter(pa.array(_usable(clean)))
 
 
-def _even(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Return the same rows in batches of one size, only the last smaller: what they hash to is the rows' alone."""
-    waiting: pa.Table | None = None
+def _lists(rows: Sequence[Any], start: int, stop: int, variants: int) -> pa.Table:
+    """Return the captions and their sources of the images with the numbers from `start` up to `stop`."""
+    n, place, texts, source_ids = zip(*rows, strict=True) if rows else ((), (), (), ())
+    clean = _clean(texts)
+    entry = np.full((stop - start) * variants, -1, dtype=np.int64)  # which row each place of the lists takes
+    entry[(np.array(n, dtype=np.int64) - start) * variants + np.array(place, dtype=np.int64)] = np.arange(len(rows))
+    usable = _usable(clean)
+    entry[(entry >= 0) & ~np.append(usable, False)[entry]] = -1
+    where = pa.array(entry, mask=entry < 0)
+    ends = pa.array(np.arange(stop - start + 1, dtype=np.int32) * variants)
+    lists = [pa.ListArray.from_arrays(ends, column.take(where)) for column in (clean, _strings(source_ids))]
+    return pa.table(lists, schema=_TEXTS)
+
+
+def _hashes(batches: Iterator[pa.Table]) -> Iterator[str]:
+    """Yield the hashes of rows, so many together, only the last fewer: what they come to is the rows' alone."""
+    pieces = Pieces(_HASHED)
     for batch in batches:
-        waiting = batch if waiting is None else pa.concat_tables([waiting, batch])
-        while waiting.num_rows >= _HASHED_TOGETHER:
-            yield waiting.slice(0, _HASHED_TOGETHER)
-            waiting = waiting.slice(_HASHED_TOGETHER)
-    if waiting is not None and waiting.num_rows:
-        yield waiting
+        start = 0
+        while start < batch.num_rows:
+            some = batch.slice(start, _HASHED_TOGETHER - pieces.num_rows)
+            pieces.add(some)
+            start += some.num_rows
+            if pieces.num_rows == _HASHED_TOGETHER:
+                yield _sha256(pieces)
+                pieces = Pieces(_HASHED)
+    if pieces.num_rows:
+        yield _sha256(pieces)
+
+
+def _sha256(pieces: Pieces) -> str:
+    with pieces:
+        return rows_sha256(pieces.num_rows, pieces.schema, pieces.chunks_of)
 
 
 def _clean(texts: Sequence[bytes | str | None]) -> pa.Array:

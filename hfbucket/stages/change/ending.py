@@ -26,7 +26,7 @@ from hfbucket.io.export_files import ledger_parts
 from hfbucket.io.images.preview import make_preview
 from hfbucket.io.random_file import RandomFile
 from hfbucket.io.receipts import read_receipt, receipt_file
-from hfbucket.io.tables import read_where
+from hfbucket.io.table_search import read_where
 from hfbucket.stages.change.apply import OpenExport, commit_change
 from hfbucket.stages.write.assets import write_assets
 from hfbucket.stages.write.fold import Totals

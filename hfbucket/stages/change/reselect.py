@@ -59,10 +59,20 @@ class Selection:
     #: Images may lose theirs.
     may_lose: bool
 
-    def rows(self, samples: pa.Table) -> tuple[pa.Table, Bools]:
-        """Return the samples with the new selection, and for which it is another."""
-        found = None if self.workspace is None else self.workspace.captions_of(samples["image_id"], self.variants)
-        texts, ids = (None, None) if found is None else (found["captions"], found["source_ids"])
+    def pieces(self, samples: pa.Table) -> Iterator[tuple[pa.Table, pa.Table, Bools]]:
+        """Yield the samples, some at a time: as they were, with the new selection, and for which it is another."""
+        if self.workspace is None:
+            yield samples, *self._rows(samples, None, None)
+            return
+        start = 0
+        for found in self.workspace.captions_of(samples["image_id"], self.variants):
+            some = samples.slice(start, len(found))
+            yield some, *self._rows(some, found["captions"], found["source_ids"])
+            start += len(found)
+
+    def _rows(
+        self, samples: pa.Table, texts: pa.ChunkedArray | None, ids: pa.ChunkedArray | None
+    ) -> tuple[pa.Table, Bools]:
         own = pa.chunked_array([own_lists(samples["captions"], self.own)])
         captions = merged(own, texts, self.merge)
         return reselected(samples, captions, merged_sources(ids, len(samples), self.merge), self.choice)
@@ -73,10 +83,11 @@ class Selection:
         for part in ledger_parts(folder) if self.workspace is not None else ():
             for group in read_groups(part, ["image_id", "outcome"]):
                 ids = group["image_id"].filter(pc.equal(group["outcome"], NO_CAPTION))
-                texts = self.workspace.captions_of(ids, self.variants)["captions"] if self.workspace else None
-                captions = merged(pa.chunked_array([pa.nulls(len(ids), TEXTS)]), texts, self.merge)
-                there = characters_of(pa.chunked_array([captions]), len(self.choice.priority), self.choice.min_chars)
-                count += int(np.count_nonzero(there.any(axis=1)))
+                for found in self.workspace.captions_of(ids, self.variants) if self.workspace else ():
+                    captions = merged(pa.chunked_array([pa.nulls(len(found), TEXTS)]), found["captions"], self.merge)
+                    lists, choice = pa.chunked_array([captions]), self.choice
+                    there = characters_of(lists, len(choice.priority), choice.min_chars)
+                    count += int(np.count_nonzero(there.any(axis=1)))
         return count
 
 
@@ -174,12 +185,12 @@ def _groups(folder: Path, manifest: Manifest, selection: Selection) -> Iterator[
             if sha256_of(file) != part.sha256:
                 raise ChangeError(f"{folder / part.file}: is damaged, its sha256 must be {part.sha256}; pull it again")
         for group in read_groups(folder / part.file, SAMPLES.names):
-            old = group.cast(SAMPLES)
-            new, changed = selection.rows(old)
-            yield new.append_column(REWRITTEN.field(CHANGED), pa.array(changed)).append_column(
-                "had", old["caption"].is_valid()
-            )
-            del group, old, new  # before the next ones are read
+            for old, new, changed in selection.pieces(group.cast(SAMPLES)):
+                yield new.append_column(REWRITTEN.field(CHANGED), pa.array(changed)).append_column(
+                    "had", old["caption"].is_valid()
+                )
+                del old, new  # before the next ones are read
+            del group
 
 
 def _runs(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

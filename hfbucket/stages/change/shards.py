@@ -17,15 +17,15 @@ from hfbucket.errors import ChangeError, FormatError
 from hfbucket.executors.engines import Workers
 from hfbucket.executors.task import Failure, report
 from hfbucket.io.atomic import flush_files
-from hfbucket.io.receipts import Receipt, read_receipt, receipt_file, write_receipt
+from hfbucket.io.receipts import Receipt, read_receipt, receipt_file, receipt_writer
+from hfbucket.io.row_groups import batches_in_groups
 from hfbucket.io.shard_edit import ShardEdit
-from hfbucket.io.tables import parquet_at
 from hfbucket.io.ustar import BLOCK, padding
 from hfbucket.schemas import SAMPLES
 from hfbucket.stages.change.apply import OpenExport
 from hfbucket.stages.rounds import failure_of, run_rounds
 
-__all__ = ["CHANGED", "REWRITTEN", "ShardChange", "moved", "rewrite_shards"]
+__all__ = ["CHANGED", "PLACED", "REWRITTEN", "ShardChange", "moved", "rewrite_shards"]
 
 CHANGED: Final = "changed"
 """The column beside those of SAMPLES that says whether a sample's `.txt` and `.json` are written anew."""
@@ -33,9 +33,11 @@ CHANGED: Final = "changed"
 REWRITTEN: Final = pa.schema([*SAMPLES, pa.field(CHANGED, pa.bool_(), nullable=False)])
 """Rows of a shard's samples as they will be, but with the places where they are."""
 
-_AT: Final = pa.schema([SAMPLES.field(name) for name in PLACES])
+PLACED: Final = pa.schema([SAMPLES.field(name) for name in PLACES])
+"""Where the members of samples are."""
 
 _ROWS_AT_ONCE: Final = 512
+_BYTES_AT_ONCE: Final = 1 << 22
 _IN_PROCESS_BYTES: Final = 256_000_000
 """Below this, starting processes takes longer than the work."""
 
@@ -120,21 +122,17 @@ def _written(opened: OpenExport, old: Shard) -> Shard:
 
 def _rewrite(task: _Task) -> Failure | None:
     """Write one shard anew, and what it is; return None, or why it could not be."""
-    change = task.change
+    change, file = task.change, task.change.shard.file
     try:
-        with ShardEdit(Path(task.export, change.shard.file), Path(task.new, change.shard.file)) as shard:
-            for start, stop in change.parts.tolist():
-                shard.keep(start, stop)
-            pieces = [
-                pa.Table.from_pylist([_add(shard, *sample) for sample in samples], schema=_AT)
-                for samples in (_read(task) if change.row_groups else ())
-            ]
-            places = pa.concat_tables([_AT.empty_table(), *pieces])
-            size_bytes, sha256 = shard.finish(sha256=change.shard.sha256)
-        receipt = Receipt(
-            task_sha256="", file=change.shard.file, count=change.count, size_bytes=size_bytes, sha256=sha256
-        )
-        write_receipt(Path(task.receipts), receipt, places, flush=False)
+        with receipt_writer(Path(task.receipts), file, PLACED, flush=False) as receipt:
+            with ShardEdit(Path(task.export, file), Path(task.new, file)) as shard:
+                for start, stop in change.parts.tolist():
+                    shard.keep(start, stop)
+                for samples in _read(task) if change.row_groups else ():
+                    receipt.add(pa.Table.from_pylist([_add(shard, *sample) for sample in samples], schema=PLACED))
+                size_bytes, sha256 = shard.finish(sha256=change.shard.sha256)
+            count = change.count
+            receipt.end(Receipt(task_sha256="", file=file, count=count, size_bytes=size_bytes, sha256=sha256))
     except FormatError as error:
         return Failure(task=task, reason=str(error), final=True)
     except (OSError, MemoryError) as error:
@@ -149,15 +147,14 @@ def _read(task: _Task) -> Iterator[Iterable[tuple[dict[str, Any], bytes]]]:
     """
     done = 0
     columns = [name for name in REWRITTEN.names if name != "captions"]
-    with parquet_at(task.rows) as file:  # type: ignore[arg-type]  # a shard with row groups has their table
-        groups = task.change.row_groups
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=groups, columns=columns, use_threads=False):
-            samples = pa.Table.from_batches([batch])
-            texts = metadata_texts({name: samples[name].to_pylist() for name in samples.column_names})
-            rows = samples.select(["key", "caption", CHANGED, *PLACES]).to_pylist()
-            yield zip(rows, texts, strict=True)
-            done += len(batch)
-            report(done)
+    table, groups = Path(task.rows or ""), task.change.row_groups or ()  # a shard with row groups has their table
+    for batch in batches_in_groups(table, groups, most=_ROWS_AT_ONCE, size_bytes=_BYTES_AT_ONCE, columns=columns):
+        samples = pa.Table.from_batches([batch])
+        texts = metadata_texts({name: samples[name].to_pylist() for name in samples.column_names})
+        rows = samples.select(["key", "caption", CHANGED, *PLACES]).to_pylist()
+        yield zip(rows, texts, strict=True)
+        done += len(batch)
+        report(done)
 
 
 def _add(shard: ShardEdit, row: dict[str, Any], metadata: bytes) -> dict[str, int]:

@@ -47,11 +47,11 @@ def grown_samples(
                 old = group.cast(SAMPLES)
                 while left and (before := _rows_before(old, left[0])) < old.num_rows:
                     yield old.slice(0, before)
-                    yield read_samples(receipts_folder, left.pop(0))
+                    yield from read_samples(receipts_folder, left.pop(0))
                     old = old.slice(before)
                 yield old
         for file in left:
-            yield read_samples(receipts_folder, file)
+            yield from read_samples(receipts_folder, file)
 
     def counted() -> Iterator[pa.Table]:
         for table in rows():

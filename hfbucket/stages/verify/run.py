@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from hfbucket.errors import ConfigError, FormatError, UnsupportedVersionError, V
 from hfbucket.executors.local import map_tasks, worker_count
 from hfbucket.executors.task import Failure
 from hfbucket.io import store
-from hfbucket.io.export_files import ExportFile, list_files, viewed
+from hfbucket.io.export_files import ExportFile, file_sha256, list_files
 from hfbucket.io.images.encode import versions
 from hfbucket.io.manifest_file import manifest_bytes, parse_manifest, read_manifest_bytes
 from hfbucket.io.waits import waits_told
@@ -184,8 +183,7 @@ class _Verification:
             if not self._present(file.file):
                 continue
             try:
-                with viewed(self._url, file.file) as view:
-                    actual = hashlib.sha256(view).hexdigest()
+                actual = file_sha256(self._url, file.file)
             except OSError as error:
                 yield problem("missing", f"cannot be read: {error.strerror or error}", file=file.file)
                 continue

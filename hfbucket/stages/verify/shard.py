@@ -27,7 +27,7 @@ from hfbucket.errors import FormatError, SampleError
 from hfbucket.io.export_files import open_file, viewed
 from hfbucket.io.images.decode import Decoded, decode_rgb
 from hfbucket.io.images.jpeg import Segment, segments
-from hfbucket.io.tables import read_pieces_where, read_where
+from hfbucket.io.table_search import read_pieces_where, read_where
 from hfbucket.io.ustar import padding, read_members
 
 __all__ = ["ShardResult", "ShardTask", "check_bytes", "check_shard"]

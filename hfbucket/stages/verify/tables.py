@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,7 +29,7 @@ from hfbucket.core.key_sets import keys_of
 from hfbucket.core.manifest.model import Manifest
 from hfbucket.core.outcomes import EXPORTED, OUTCOMES
 from hfbucket.io.export_files import open_file
-from hfbucket.io.tables import parquet_of
+from hfbucket.io.tables import BUFFER_BYTES, batches, parquet_of
 from hfbucket.schemas import LEDGER, SAMPLES
 
 _COLUMNS: Final = tuple(dict.fromkeys((*TOTALS_COLUMNS, *LAYOUT_COLUMNS, "key", "jpg_offset")))
@@ -160,34 +160,41 @@ class _Part:
 
 
 def _groups(export: str, file: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Yield columns of a Parquet file, row group by row group, every page checked by its checksum.
+    """Yield columns of a Parquet file, some rows of a row group at a time, every page checked by its checksum.
 
     Raises:
         ValueError: its schema or its statistics are others.
         OSError, ArrowException: it is damaged.
     """
-    with open_file(export, file) as opened, parquet_of(opened, page_checksum_verification=True) as parquet:
+    checked = {"page_checksum_verification": True, "buffer_size": BUFFER_BYTES}
+    with open_file(export, file) as opened, parquet_of(opened, **checked) as parquet:
         if not parquet.schema_arrow.remove_metadata().equals(schema):
             raise ValueError(f"columns must be {', '.join(schema.names)} with their types")
         for number in range(parquet.num_row_groups):
-            table = parquet.read_row_group(number, columns=list(columns), use_threads=False).select(list(columns))
-            _check_statistics(parquet.metadata.row_group(number), number, table)
-            yield table
+            limits: dict[str, list[str]] = {field.name: [] for field in schema if field.type == pa.string()}
+            for batch in batches(parquet, columns, [number]):
+                table = pa.Table.from_batches([batch]).select(list(columns))
+                for name in limits.keys() & set(columns):
+                    limits[name] += [text for text in pc.min_max(table[name]).as_py().values() if text is not None]
+                yield table
+            _check_statistics(parquet.metadata.row_group(number), number, limits)
 
 
-def _check_statistics(group: pq.RowGroupMetaData, number: int, table: pa.Table) -> None:
+def _check_statistics(group: pq.RowGroupMetaData, number: int, limits: Mapping[str, Sequence[str]]) -> None:
     """Compare what the footer says of a row group's texts with the texts: readers skip row groups by it.
+
+    Args:
+        limits: the least and the greatest of some of its rows, of all rows, by column.
 
     Raises:
         ValueError: they differ.
     """
-    texts = {field.name for field in table.schema if field.type == pa.string()}
     for leaf in map(group.column, range(group.num_columns)):
         name, stated = leaf.path_in_schema, leaf.statistics
-        if name not in texts or stated is None or not stated.has_min_max:
+        found = limits.get(name)
+        if not found or stated is None or not stated.has_min_max:
             continue
-        actual = pc.min_max(table.column(name)).as_py()
-        if (stated.min, stated.max) != (actual["min"], actual["max"]):
+        if (stated.min, stated.max) != (min(map(str.encode, found)).decode(), max(map(str.encode, found)).decode()):
             raise ValueError(f"the footer says other limits of {name} in row group {number} than it has")
 
 

@@ -29,7 +29,7 @@ from hfbucket.io import store
 from hfbucket.io.export_files import open_file
 from hfbucket.io.index_files import Index
 from hfbucket.io.manifest_file import read_manifest
-from hfbucket.io.tables import parquet_of
+from hfbucket.io.tables import BUFFER_BYTES, batches, parquet_of
 from hfbucket.io.waits import waits_told
 from hfbucket.io.workspace import images
 from hfbucket.io.workspace.database import writing
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     import sqlite3
 
 _Bools = npt.NDArray[np.bool_]
-_BATCH = 16_384
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,8 +188,8 @@ def _sample_pieces(export: str, manifest: Manifest, variants: Sequence[str], own
         by_variant.setdefault(entry["variant"], []).append(entry["id"])
     owned = 1 if tuple(own) == DEFAULT_VARIANTS else len(own)
     for part in manifest.samples:
-        with open_file(export, part.file) as opened, parquet_of(opened) as table:
-            for batch in table.iter_batches(_BATCH, columns=list(rules.SAMPLE_COLUMNS), use_threads=False):
+        with open_file(export, part.file) as opened, parquet_of(opened, buffer_size=BUFFER_BYTES) as table:
+            for batch in batches(table, rules.SAMPLE_COLUMNS):
                 rows = pa.Table.from_batches([batch])
                 texts = rules.texts_of_samples(rows["captions"], variants, own)
                 sources = (by_variant.get(text.variant, []) for text in texts[owned:])

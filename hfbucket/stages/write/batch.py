@@ -1,4 +1,7 @@
-"""Some samples of a shard at a time: their rows by column, their texts, and what becomes of each."""
+"""Some samples of a shard at a time: their rows by column, their texts, and what becomes of each.
+
+What reading an image takes is read apart, as that goes ahead: texts, which may be long, are not held for long.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import pyarrow as pa
 from hfbucket.core.keys import MEMBERS
 from hfbucket.core.sample import (
     PLACES,
+    PLANNED_FROM,
     Encoding,
     caption_bytes,
     filled,
@@ -19,17 +23,19 @@ from hfbucket.core.sample import (
     metadata_texts,
     planned_samples,
 )
-from hfbucket.io.tables import batches_in_group
+from hfbucket.io.row_groups import batches_in_groups
 from hfbucket.io.ustar import ShardWriter
 from hfbucket.stages.write.task import ShardTask
 
 _ROWS_AT_ONCE: Final = 512
+_BYTES_AT_ONCE: Final = 1 << 22
+"""Of samples that are worked on together, by what stands in the table: some times as much is made of it."""
 
 _NEEDED: Final = (
     "image_id", "digest", "member", "path", "offset", "size_bytes", "mtime_ns", "unit", "source_w", "source_h",
     "resized_w", "resized_h", "crop_left", "crop_top", "encode",
 )  # fmt: skip
-"""Columns of TASKS that reading and making an image takes; the others are worked on as columns."""
+"""Columns of TASKS that reading and making an image takes."""
 
 
 class Batch:
@@ -51,11 +57,8 @@ class Batch:
         self._sha256s: list[str | None] = []
         #: Of each, as `PLACES` has them.
         self._places: list[list[int]] = []
-        columns = (rows[name].to_pylist() for name in _NEEDED)
-        #: What `_NEEDED` says of every sample.
-        self.rows: list[dict[str, Any]] = [
-            dict(zip(_NEEDED, values, strict=True)) for values in zip(*columns, strict=True)
-        ]
+        #: How many there are.
+        self.size = rows.num_rows
 
     def add(self, number: int, shard: ShardWriter, source: bytes, data: bytes, encoding: Encoding) -> None:
         """Append the three members of one sample, made of the encoded bytes `source`, to its shard."""
@@ -76,12 +79,17 @@ class Batch:
         return made_samples(self._planned, self._numbers, self._encodings, self._sha256s, places)
 
 
+def rows_of(task: ShardTask) -> Iterator[dict[str, Any]]:
+    """Yield what `_NEEDED` says of every sample of a task, in order."""
+    for rows in batches_in_groups(task.table, task.row_groups, rows=task.rows, most=_ROWS_AT_ONCE, columns=_NEEDED):
+        columns = (rows[name].to_pylist() for name in _NEEDED)
+        for values in zip(*columns, strict=True):
+            yield dict(zip(_NEEDED, values, strict=True))
+
+
 def batches_of(task: ShardTask) -> Iterator[Batch]:
     """Yield all samples of a task, in order."""
-    first, last = task.rows or (0, task.samples)
-    start = 0
-    for batch in batches_in_group(task.table, task.row_group, rows_at_once=_ROWS_AT_ONCE):
-        rows = batch.slice(min(max(0, first - start), batch.num_rows), max(0, last - max(first, start)))
-        start += batch.num_rows
-        if rows.num_rows:
-            yield Batch(task, pa.Table.from_batches([rows]))
+    for rows in batches_in_groups(
+        task.table, task.row_groups, rows=task.rows, most=_ROWS_AT_ONCE, size_bytes=_BYTES_AT_ONCE, columns=PLANNED_FROM
+    ):
+        yield Batch(task, pa.Table.from_batches([rows]))

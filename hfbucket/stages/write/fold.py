@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -18,12 +19,12 @@ from hfbucket.core.keys import part_file
 from hfbucket.core.manifest.model import SampleTable
 from hfbucket.core.outcomes import CODE, EXPORTED, OUTCOMES
 from hfbucket.core.plan.model import Plan
-from hfbucket.core.text_bytes import text_bytes
+from hfbucket.core.row_groups import regrouped
 from hfbucket.io.arrow import give_back
 from hfbucket.io.hashes import sha256_of
 from hfbucket.io.index_files import Index
-from hfbucket.io.places import Place, in_order, made_here
-from hfbucket.io.receipts import Receipt, Rejected, read_samples
+from hfbucket.io.places import Place, made_here
+from hfbucket.io.receipts import Receipt, Rejected, samples_of
 from hfbucket.io.tables import table_writer
 from hfbucket.schemas import LEDGER, SAMPLES
 from hfbucket.stages.twins import TwinDetails
@@ -32,7 +33,6 @@ _GROUP_ROWS: Final = 65_536
 _GROUP_BYTES: Final = 1 << 26
 """Of captions and metadata: a row group ends where it has so many of them, for whoever reads one holds it."""
 
-_TEXTS: Final = ("caption", "captions", "meta")
 _GROUPS_PER_PART: Final = 16
 
 _SIZE_OUTCOMES: Final = tuple(CODE[name] for name in ("skipped_too_small", "skipped_too_cropped"))
@@ -79,10 +79,9 @@ def write_samples(
     def tables() -> Iterator[pa.Table]:
         done = 0
         ordered = sorted(receipts, key=lambda receipt: receipt.file.encode("utf-8"))
-        read = in_order(lambda receipt: read_samples(folder, receipt.file), ordered, at=folder)
-        for receipt, samples in zip(ordered, read, strict=True):
+        for samples in chain.from_iterable(samples_of(folder, [receipt.file for receipt in ordered])):
             totals.add(samples)
-            done += receipt.count
+            done += samples.num_rows
             on_event(Progress(stage="finish", done=done, total=total, unit="images"))
             yield samples
 
@@ -140,7 +139,7 @@ def _size_details(piece: pa.Table, codes: npt.NDArray[np.uint8]) -> pa.ChunkedAr
 
 def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> tuple[SampleTable, ...]:
     """Write tables as `<name>/part-00000.parquet` and so on, in row groups and parts that their rows alone decide."""
-    groups = regrouped(tables, schema)
+    groups = regrouped(tables, schema, most_rows=_GROUP_ROWS, most_bytes=_GROUP_BYTES)
     written: list[SampleTable] = []
     group = next(groups, None)
     while group is not None:
@@ -163,39 +162,3 @@ def write_parts(export: Place, name: str, schema: pa.Schema, tables: Iterable[pa
                 sha256 = sha256_of(whole)
             written.append(SampleTable(file=file, rows=rows, bytes=here.stat().st_size, sha256=sha256))
     return tuple(written)
-
-
-def regrouped(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield the rows of all tables again: memory for those of one row group, one column and one table.
-
-    A group ends with the row that makes it `_GROUP_ROWS` long or `_GROUP_BYTES` heavy, however the tables are cut.
-    """
-    waiting: list[list[pa.Array]] = [[] for _ in schema]
-    rows = weight = 0
-    for table in tables:
-        heavy = np.cumsum(_weights(table))
-        start = before = 0
-        while start < table.num_rows:
-            ends = int(np.searchsorted(heavy, before + _GROUP_BYTES - weight)) + 1
-            piece = table.slice(start, min(ends - start, _GROUP_ROWS - rows))
-            for chunks, column in zip(waiting, piece.columns, strict=True):
-                chunks += column.chunks
-            start, rows = start + piece.num_rows, rows + piece.num_rows
-            weight, before = weight + int(heavy[start - 1]) - before, int(heavy[start - 1])
-            if rows == _GROUP_ROWS or weight >= _GROUP_BYTES:
-                yield pa.table(list(map(_joined, waiting)), schema=schema)
-                rows = weight = 0
-    if rows:
-        yield pa.table(list(map(_joined, waiting)), schema=schema)
-
-
-def _weights(table: pa.Table) -> npt.NDArray[np.int64]:
-    texts = (text_bytes(table[name]) for name in _TEXTS if name in table.column_names)
-    return sum(texts, start=np.zeros(table.num_rows, dtype=np.int64))
-
-
-def _joined(chunks: list[pa.Array]) -> pa.Array:
-    """Return arrays as one, and let go of them."""
-    whole = pa.concat_arrays(chunks)
-    chunks.clear()
-    return whole

@@ -1,16 +1,17 @@
 """Index rows in the order of the shards they go to.
 
-A shard's rows may lie anywhere in the index. Few are taken from where they are. Many would have the whole index read
+Rows of a shard may lie anywhere in the index. Few are taken from where they are. Many would have the whole index read
 again and again: instead it is read once, in its own order, and its rows are dealt out to a temporary file, a stretch
-for every batch of shards; each batch is then read from there and put in order. So the cost of a row is the same however
-many there are, and memory is that of a batch, or of every 256th row of the index where that is more, beside 4 bytes for
-every row.
+for every batch of members; each batch is then read from there and put in order. So the cost of a row is the same
+however many there are, and memory is that of a batch, or of every 256th row of the index where that is more, beside
+4 bytes for every row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import BinaryIO, Final
@@ -32,19 +33,19 @@ _PLACE: Final = "place"
 _DEALT_ROWS: Final = 1024
 """Read at once for every batch, as that many stretches are dealt out: one of fewer rows costs more than its rows do."""
 
-_BATCH_BYTES: Final = 1 << 26
-_DEALT_BYTES: Final = 1 << 27
-"""Of captions that are in a batch, and that are read at once, on average; copies of them come on top."""
+_BATCH_BYTES: Final = 1 << 25
+_DEALT_BYTES: Final = 1 << 26
+"""Of captions that are in a batch, and of rows that are read at once; copies of them come on top."""
 
 _PACKED: Final = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Consecutive shards with their rows."""
+    """Consecutive members of shards with their rows."""
 
-    #: Numbers of the shards among those of the plan: from the first up to the second, which is not in it.
-    shards: range
+    #: Place of the first among all members.
+    start: int
     #: Positions in the index of their members, in order.
     members: Int64s
     #: The columns asked for.
@@ -52,41 +53,43 @@ class Batch:
 
 
 def in_member_order(index: Index, plan: Plan, columns: Sequence[str], most: int, folder: Place) -> Iterator[Batch]:
-    """Yield the rows of all shards, whole shards, about `most` rows at a time, fewer where captions are long.
+    """Yield the rows of all shards in their order, about `most` rows at a time, fewer where captions are long.
 
     Args:
         folder: where the temporary file is made, if it is on this machine; it has no name there and is gone when this
             process is.
     """
-    row_bytes = max(1, plan.caption_bytes // max(1, index.rows))
-    most = max(1, min(most, _BATCH_BYTES // row_bytes))
-    batches = list(_batches(plan, most))
-    if len(batches) == 1:
+    edges = _edges(plan, most)
+    if len(edges) == 2:
         members = plan.members.astype(np.int64)
-        yield Batch(shards=batches[0], members=members, table=index.take(members, columns))
-    elif batches:
+        yield Batch(start=0, members=members, table=index.take(members, columns))
+    elif len(edges) > 2:
         here = folder if isinstance(folder, Path) else Path(gettempdir())
         with naming(here, NO_ROOM), TemporaryFile(dir=here) as file:
-            dealt = _Dealt(file, plan.shards.start[[*(batch.start for batch in batches), len(plan.shards.bucket)]])
+            dealt = _Dealt(file, edges)
             place = _places(plan)
-            at_once = max(most, min(_DEALT_ROWS * len(batches), _DEALT_BYTES // row_bytes))
-            for start, piece in _pieces(index, columns, at_once):
+            for start, piece in _pieces(index, columns, max(most, _DEALT_ROWS * (len(edges) - 1))):
                 dealt.add(piece, place[start : start + piece.num_rows])
                 del piece
                 give_back()
             del place
-            for number, shards in enumerate(batches):
+            for number, (start, stop) in enumerate(pairwise(edges.tolist())):
                 give_back()
-                members = plan.members[dealt.edges[number] : dealt.edges[number + 1]].astype(np.int64)
-                yield Batch(shards=shards, members=members, table=dealt.batch(number))
+                yield Batch(start=start, members=plan.members[start:stop].astype(np.int64), table=dealt.batch(number))
 
 
-def _batches(plan: Plan, most: int) -> Iterator[range]:
-    first, ends = 0, plan.shards.start[1:].tolist()
-    for number, end in enumerate(ends):
-        if end - plan.shards.start[first] >= most or number == len(ends) - 1:
-            yield range(first, number + 1)
-            first = number + 1
+def _edges(plan: Plan, most: int) -> Int64s:
+    """Return where batches begin among all members, and the last one ends."""
+    each = -(-_BATCH_BYTES // most)  # that light rows count for: they end a batch, too
+    edges: list[int] = []
+    full, total = -1, 0
+    for here in chunks(len(plan.members)):
+        weights = plan.caption_bytes.of(plan.members[here]) + each
+        before = total + np.cumsum(weights) - weights
+        batch = before // _BATCH_BYTES
+        edges += (np.flatnonzero(np.diff(batch, prepend=full)) + here.start).tolist()
+        full, total = int(batch[-1]), int(before[-1] + weights[-1])
+    return np.array([*edges, len(plan.members)] if edges else [], dtype=np.int64)
 
 
 def _places(plan: Plan) -> npt.NDArray[np.signedinteger]:
@@ -98,15 +101,15 @@ def _places(plan: Plan) -> npt.NDArray[np.signedinteger]:
 
 
 def _pieces(index: Index, columns: Sequence[str], most: int) -> Iterator[tuple[int, pa.Table]]:
-    """Yield (first position, rows) of the whole index, at least `most` rows at a time but for the last."""
+    """Yield (first position, rows) of the whole index, at least `most` rows or `_DEALT_BYTES` at a time."""
     waiting: list[pa.Table] = []
-    first = rows = 0
+    first = rows = size_bytes = 0
     for _, piece in index.groups(*columns):
         waiting.append(piece)
-        rows += piece.num_rows
-        if rows >= most:
+        rows, size_bytes = rows + piece.num_rows, size_bytes + piece.nbytes
+        if rows >= most or size_bytes >= _DEALT_BYTES:
             yield first, pa.concat_tables(waiting)
-            waiting, first, rows = [], first + rows, 0
+            waiting, first, rows, size_bytes = [], first + rows, 0, 0
     if waiting:
         yield first, pa.concat_tables(waiting)
 

@@ -133,7 +133,8 @@ def _fill(parts: Sequence[ShardTask], shard: ShardWriter, came: Came) -> None:
         receipt = read_receipt(receipt_file(part.receipts, part.name))
         if receipt is None or receipt.task_sha256 != part.task_sha256:
             raise BuildError(f"{part.name} vanished from {part.folder}")
-        came.samples.append(_moved(_samples(part), shard.size_bytes))
+        for samples in _samples(part):
+            came.samples.add(_moved(samples, shard.size_bytes))
         came.rejected.extend(receipt.rejected)
         came.notes.update(receipt.notes)
         came.previews.extend(receipt.previews)
@@ -145,9 +146,9 @@ def _fill(parts: Sequence[ShardTask], shard: ShardWriter, came: Came) -> None:
         report(done)
 
 
-def _samples(part: ShardTask) -> pa.Table:
+def _samples(part: ShardTask) -> Iterator[pa.Table]:
     try:
-        return read_samples(part.receipts, part.name)
+        yield from read_samples(part.receipts, part.name)
     except FileNotFoundError:
         raise BuildError(f"{part.name} vanished from {part.folder}") from None
 

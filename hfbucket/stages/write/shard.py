@@ -11,10 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice, tee
+from itertools import islice
 from typing import Any, Final, NamedTuple
-
-import pyarrow as pa
 
 from hfbucket.config import Config
 from hfbucket.core.card.previews import PREVIEWS, Preview
@@ -33,13 +31,12 @@ from hfbucket.io.images.encode import encode_jpeg, fit, jpeg_subsampling
 from hfbucket.io.images.jpeg import strip_metadata
 from hfbucket.io.images.preview import make_preview, preview_of
 from hfbucket.io.places import made_here
-from hfbucket.io.receipts import Receipt, Rejected, write_receipt
-from hfbucket.io.tables import batches_in_group
+from hfbucket.io.receipts import Receipt, ReceiptWriter, Rejected, receipt_writer
+from hfbucket.io.row_groups import batches_in_groups
 from hfbucket.io.ustar import ShardWriter
-from hfbucket.schemas import SAMPLES
 from hfbucket.stages.care import Care, carefully, stall_limit_s
 from hfbucket.stages.rounds import failure_of
-from hfbucket.stages.write.batch import batches_of
+from hfbucket.stages.write.batch import batches_of, rows_of
 from hfbucket.stages.write.read import SourceReader, read_units
 from hfbucket.stages.write.task import ShardTask
 
@@ -84,7 +81,7 @@ def write_shard(task: ShardTask) -> Failure | None:
 class Came:
     """What came of the images of a tar so far."""
 
-    samples: list[pa.Table] = field(default_factory=lambda: [SAMPLES.empty_table()])
+    samples: ReceiptWriter
     rejected: list[Rejected] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     previews: list[Preview] = field(default_factory=list)
@@ -93,24 +90,24 @@ class Came:
 def write_tar(task: ShardTask, fill: Callable[[ShardWriter, Came], None]) -> None:
     """Write the tar that a task names, and its receipt, as `fill` appends samples and tells what came of them."""
     place = task.folder / task.name
-    came = Came()
-    with made_here(place, sign=lambda: report(task.samples)) as here, ShardWriter(here) as shard:
-        fill(shard, came)
-        samples = pa.concat_tables(came.samples)
-        size_bytes, sha256 = shard.finish() if samples.num_rows else (0, "")
-    if not samples.num_rows:
-        place.unlink(missing_ok=True)
-    receipt = Receipt(
-        task_sha256=task.task_sha256,
-        file=task.name,
-        count=samples.num_rows,
-        size_bytes=size_bytes,
-        sha256=sha256,
-        rejected=tuple(came.rejected),
-        notes=dict(sorted(came.notes.items())),
-        previews=tuple(came.previews),
-    )
-    write_receipt(task.receipts, receipt, samples)
+    with receipt_writer(task.receipts, task.name) as samples:
+        came = Came(samples=samples)
+        with made_here(place, sign=lambda: report(task.samples)) as here, ShardWriter(here) as shard:
+            fill(shard, came)
+            size_bytes, sha256 = shard.finish() if samples.count else (0, "")
+        if not samples.count:
+            place.unlink(missing_ok=True)
+        receipt = Receipt(
+            task_sha256=task.task_sha256,
+            file=task.name,
+            count=samples.count,
+            size_bytes=size_bytes,
+            sha256=sha256,
+            rejected=tuple(came.rejected),
+            notes=dict(sorted(came.notes.items())),
+            previews=tuple(came.previews),
+        )
+        samples.end(receipt)
 
 
 def _fill(task: ShardTask, shard: ShardWriter, came: Came) -> None:
@@ -130,11 +127,10 @@ def _append_all(
     """Append every sample; return what gives the previews of those that are shown."""
     wanted = _shown(task)
     shown: list[Callable[[], Preview]] = []
-    batches, ahead = tee(batches_of(task))
-    images = sources.read_all(row for batch in ahead for row in batch.rows)
+    images = sources.read_all(rows_of(task))
     done = 0
-    for batch in batches:
-        for number, (row, source) in enumerate(islice(images, len(batch.rows))):
+    for batch in batches_of(task):
+        for number, (row, source) in enumerate(islice(images, batch.size)):
             order = (source, row, task.bucket, task.job.config, row["digest"] in wanted)
             try:
                 image = calls.now(_make, order)
@@ -149,7 +145,7 @@ def _append_all(
                     shown.append(calls.later(_preview, order) if made is None else partial(_itself, made))
             done += 1
             report(done)
-        came.samples.append(batch.samples())
+        came.samples.add(batch.samples())
     return shown
 
 
@@ -185,7 +181,7 @@ def _shown(task: ShardTask) -> frozenset[bytes]:
     """
     if task.file != shard_file(task.bucket.bucket_id, 0):
         return frozenset()
-    batches = batches_in_group(task.table, task.row_group, columns=["digest"])
+    batches = batches_in_groups(task.table, task.row_groups, columns=["digest"])
     return frozenset(sorted(digest for batch in batches for digest in batch["digest"].to_pylist())[:PREVIEWS])
 
 

@@ -43,6 +43,8 @@ class ShardTask:
     samples: int
     planned_bytes: int
     task_sha256: str
+    #: Its rows in `table`: one row group, more where captions are long.
+    row_groups: range
     care: Care = Care.NONE
     #: Of a part of a shard, first of the shard's planned samples and the one after the last; None for all of it.
     rows: tuple[int, int] | None = None
@@ -67,9 +69,9 @@ class ShardTask:
     @property
     def table(self) -> Place:
         """The Parquet file that has its rows."""
-        return self.job.work.tasks / f"part-{self.number // SHARDS_PER_FILE:05d}.parquet"
+        return table_of(self.job, self.number // SHARDS_PER_FILE)
 
-    @property
-    def row_group(self) -> int:
-        """Its rows in that file."""
-        return self.number % SHARDS_PER_FILE
+
+def table_of(job: Job, file: int) -> Place:
+    """Return a file of the tasks table."""
+    return job.work.tasks / f"part-{file:05d}.parquet"

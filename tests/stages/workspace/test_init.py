@@ -193,8 +193,8 @@ def test_an_export_of_several_variants_brings_them_all(tmp_path: Path) -> None:
         assert second.variants() == first.variants() == ("mine",)
         assert [source["model"] for source in second.sources()] == ["some/model"]
         ids = pa.array(["0000.jpg", "0001.jpg"])
-        texts = first.captions_of(ids, ["mine"])["captions"]
-        assert second.captions_of(ids, ["mine"])["captions"].equals(texts)
+        texts = pa.concat_tables(first.captions_of(ids, ["mine"]))["captions"]
+        assert pa.concat_tables(second.captions_of(ids, ["mine"]))["captions"].equals(texts)
 
 
 def test_what_a_workspace_has_stays_when_an_export_is_brought(tmp_path: Path) -> None:
