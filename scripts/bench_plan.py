@@ -2,7 +2,7 @@
 
     python scripts/bench_plan.py --rows 1000000 18600000
     python scripts/bench_plan.py --rows 200000000
-    python scripts/bench_plan.py --rows 2000000 18600000 --through fold
+    python scripts/bench_plan.py --rows 2000000 18600000 --through fold [--json]
 
 An index of synthetic rows is written to disk, a unit at a time, 50 to 60 bytes a row. Reading it
 is measured for comparison, then `plan`, and with --through fold also `tasks` (the table of what every shard holds), and
@@ -264,6 +264,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 4_000_000, 18_600_000])
     parser.add_argument("--through", choices=("plan", "fold"), default="plan")
     parser.add_argument("--folder", help="where the index and all else is put while this runs; else the usual place")
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure", nargs=2, metavar=("WHAT", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -273,8 +274,10 @@ def main() -> None:
     found = [bench(rows, arguments.through, arguments.folder) for rows in arguments.rows]
     versions = {"hfbucket": hfbucket.__version__, "numpy": np.__version__, "pyarrow": pa.__version__}
     machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "load": list(os.getloadavg())}
-    print(table(found))
-    print(json.dumps({"results": found, "versions": versions, "machine": machine}, indent=2))
+    if arguments.json:
+        print(json.dumps({"results": found, "versions": versions, "machine": machine}, indent=2))
+    else:
+        print(table(found), "", ", ".join(f"{name} {value}" for name, value in (versions | machine).items()), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measure a caption workspace: one of synthetic images, filled from files, counted, asked what is to do, planned with.
 
-    python scripts/bench_workspace.py --images 1000000 [--json results.json]
+    python scripts/bench_workspace.py --images 1000000 [--json]
 
 Every step runs in a process of its own; beside it stands how many rows it read or wrote, and the most memory it took.
 """
@@ -257,7 +257,7 @@ def main() -> None:
     """Run the benchmark, or one measurement of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--json", metavar="FILE", help="also write the figures here")
+    parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     parser.add_argument("--make", metavar="FOLDER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -270,11 +270,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="hfbucket-bench-") as temporary:
         found = run(arguments.images, Path(temporary))
-    print(table(found))
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    else:
-        print(json.dumps(found))
+    print(json.dumps(found, indent=2) if arguments.json else table(found))
 
 
 if __name__ == "__main__":

@@ -64,14 +64,16 @@ class Spent:
 
 def make_photos(photos: Path | None, folder: Path, images: int, *, min_pixels: int = 0) -> None:
     """Fill a folder with JPEG photos of at least so many pixels, and a table of their captions."""
+    if images < 1:
+        raise SystemExit(f"--images must be 1 at least, got {images}")
     folder.mkdir()
     captions = [json.dumps({"file_name": f"{number:06d}.jpg", "text": f"photo {number}"}) for number in range(images)]
     (folder / "metadata.jsonl").write_text("\n".join(captions))
     originals = sorted(photos.rglob("*.[jJ][pP]*[gG]")) if photos else []
-    encoded = (path.read_bytes() for path in originals) if originals else iter(scikit_photos())
+    encoded = (path.read_bytes() for path in originals) if photos else iter(scikit_photos())
     large = list(islice((data for data in encoded if pixels_of(data) >= min_pixels), images))
     if not large:
-        raise SystemExit(f"no photo of {photos} has {min_pixels} pixels")
+        raise SystemExit(f"{photos or 'scikit-image'}: no JPEG photo there has {min_pixels} pixels")
     for number in range(images):
         (folder / f"{number:06d}.jpg").write_bytes(large[number % len(large)])
 

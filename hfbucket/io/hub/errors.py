@@ -65,10 +65,18 @@ BRIEF: Final = Patience(tries=2, first_s=1.0, longest_s=60.0)
 
 def redacted(text: str, token: str | bool | None) -> str:
     """Return text without this token, the one that is logged in, and what looks like one or like a signature."""
-    for secret in (token, get_token()):
+    for secret in (token, _logged_in()):
         if isinstance(secret, str) and secret:
             text = text.replace(secret, "***")
     return _SECRETS.sub("***", text)
+
+
+def _logged_in() -> str | None:
+    """Return the token of the login; of one that this user may not read, nothing can get into a text."""
+    try:
+        return get_token()
+    except OSError:
+        return None
 
 
 @contextmanager

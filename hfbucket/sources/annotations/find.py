@@ -20,9 +20,9 @@ def find(urls: Sequence[str], source: str, columns: Sequence[str]) -> str | None
         columns: further fields that hold captions.
 
     Raises:
-        SourceError: several are.
+        SourceError: several are; or one that may be cannot be read, and all captions would be missing.
     """
-    found = [url for url in urls if _looks(url, columns)]
+    found = [url for url in urls if _looks_beside(url, columns)]
     if len(found) > 1:
         names = f"{', '.join(map(name_of, found[:-1]))} and {name_of(found[-1])}"
         raise SourceError(
@@ -68,6 +68,18 @@ def above_source(url: str) -> str | None:
         return None
     found = [url for url in urls[:_MOST_ABOVE] if _looks(url, ())]
     return found[0] if len(found) == 1 else None
+
+
+def _looks_beside(url: str, columns: Sequence[str]) -> bool:
+    try:
+        return looks_like_annotations(url, columns)
+    except FileNotFoundError:  # gone since it was listed
+        return False
+    except OSError as error:
+        raise SourceError(
+            f"{name_of(url)} may hold the captions and cannot be read: {error.strerror or error}; make it readable, or "
+            "name the file that has them with --annotations"
+        ) from error
 
 
 def _looks(url: str, columns: Sequence[str]) -> bool:

@@ -73,6 +73,13 @@ class Annotations:
         return pa.Table.from_batches(pieces, self.table.schema).combine_chunks().take(pa.array(back))
 
 
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise BuildError(f"the index cache cannot be read: {error}; HFBUCKET_CACHE names another") from error
+
+
 def read_annotations(urls: Sequence[str], fields: Fields, cache: Path) -> Annotations:
     """Return what these files say, read now or taken from the cache.
 
@@ -90,7 +97,7 @@ def read_annotations(urls: Sequence[str], fields: Fields, cache: Path) -> Annota
     key = sha256_of([_VERSION, versions, fields.columns, fields.keep_location])
     file = cache / f"{key}.arrow"
     names = tuple(name_of(url) for url in urls)
-    if not file.exists():
+    if not _is_there(file):
         made = _made(urls, fields)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)

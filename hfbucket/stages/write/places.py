@@ -24,12 +24,15 @@ UPDATE = "update"
 """How the entries of a manifest's history begin that tell of an update."""
 
 _FOLDERS = ("buckets", "samples", "ledger", "assets")
+_BEFORE_LOCK = frozenset({"cache", "copies"})
+"""What a work folder gets while sources are scanned, before the lock."""
 
 
 def check_apart(sources: Sequence[SourceSpec], export: Place, work: Work[Place]) -> None:
     """Refuse an output inside a source, or a source inside the output: it would read what it writes.
 
     Raises:
+        BuildError: what stands at the work folder is something else, and files of others would be deleted in it.
         ConfigError: the work folder lies in the output: what is published would hold it.
         SourceError: names both.
     """
@@ -38,12 +41,25 @@ def check_apart(sources: Sequence[SourceSpec], export: Place, work: Work[Place])
     for source in sources:
         root, pattern = split_glob(source.url)
         place = _real(place_of(root))
-        for output in map(_real, (export, work.folder)):
+        for what, output in (("output", _real(export)), ("work folder", _real(work.folder))):
             deep = pattern is None or "**" in pattern
             if (deep and _is_below(output, place)) or _is_below(place, output):
                 raise SourceError(
-                    f"the output {output} and the source {source.url} lie inside one another; choose another output"
+                    f"the {what} {output} and the source {source.url} lie inside one another; choose another {what}"
                 )
+    _check_ours(work)
+
+
+def _check_ours(work: Work[Place]) -> None:
+    """Refuse a folder of this machine in which no build was: it has no lock, which is there before nearly all else."""
+    folder = work.folder
+    if not isinstance(folder, Path) or not isinstance(work.lock, Path) or work.lock.exists():
+        return
+    if folder.exists() and not (folder.is_dir() and {path.name for path in folder.iterdir()} <= _BEFORE_LOCK):
+        raise BuildError(
+            f"{folder} exists and is no work folder of a build, which deletes files in it; choose another --work-dir, "
+            "or an empty folder"
+        )
 
 
 def _real(place: Place) -> Place:

@@ -10,6 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from hfbucket.core.events import Event, Notice
 from hfbucket.errors import PushError, SourceError
+from hfbucket.io.hub import errors
 from hfbucket.io.hub.errors import Patience, patiently, reading, redacted, told
 
 TOKEN = "my-own-secret"
@@ -50,6 +51,14 @@ def test_secrets_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "another-secret")
     text = f"{TOKEN} another-secret hf_abcdefghijkl Bearer xyz https://s3?a=1&X-Amz-Signature=5f&Signature=6&token=7"
     assert redacted(text, TOKEN) == "*** *** *** Bearer *** https://s3?a=1&***&***&***"
+
+
+def test_a_login_that_may_not_be_read_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> str:
+        raise PermissionError(13, "Permission denied", "token")
+
+    monkeypatch.setattr(errors, "get_token", refused)
+    assert redacted("base must be 64 at least, not hf_abcdefghijkl", None) == "base must be 64 at least, not ***"
 
 
 def test_what_passes_is_waited_out_as_the_server_asks(waits: list[float]) -> None:
