@@ -24,6 +24,7 @@ from hfbucket.executors.isolated import Died, Isolated
 from hfbucket.executors.task import Failure, report
 from hfbucket.io import store
 from hfbucket.io.index_files import Index, IndexedUnit, read_unit, write_unit
+from hfbucket.io.pieces import Pieces
 from hfbucket.io.places import Place, Remote
 from hfbucket.sources import SOURCES
 from hfbucket.sources.rows import Look, look_at
@@ -195,8 +196,8 @@ def scan_one(scan: _Scan) -> str | Failure:
         raise SourceError(f"{unit.url}: cannot be read: {error}") from error
     with rows:
         file = scan.file
-        if unit.kind == "folder" and any("source_errors" in chunk.to_pylist() for chunk in rows.chunks_of("outcome")):
-            file = file.removesuffix(".parquet") + "-once.parquet"  # a file that could not be read may be next time
+        if unit.kind == "folder" and _is_for_once(rows):
+            file = file.removesuffix(".parquet") + "-once.parquet"
         # the rows know nothing of the machine; entries are only the way to them
         try:
             write_unit(scan.folder / file, replace(unit, entries=()), rows, facts)
@@ -206,6 +207,11 @@ def scan_one(scan: _Scan) -> str | Failure:
                 remedy = "every machine that runs tasks needs keys that may write there"
             raise BuildError(f"the index cache cannot be written: {error}; {remedy}") from error
     return file
+
+
+def _is_for_once(rows: Pieces) -> bool:
+    """Return whether a file could not be read: it may be next time."""
+    return any("source_errors" in chunk.to_pylist() for chunk in rows.chunks_of("outcome"))
 
 
 @contextmanager

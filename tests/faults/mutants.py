@@ -21,8 +21,6 @@ from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
-import pyarrow as pa
-
 import hfbucket
 from hfbucket.errors import HfBucketError
 from hfbucket.io import push_stores
@@ -70,6 +68,10 @@ def _init_quietly(*args: Any, **kwargs: Any) -> Any:
     return SimpleNamespace(left_out={}, images=made.images)
 
 
+def _kept_for_ever(rows: object) -> bool:
+    return False
+
+
 def _as_undecodable(detail: str) -> dict[str, str]:
     return {"outcome": "decode_errors", "detail": detail}
 
@@ -77,7 +79,6 @@ def _as_undecodable(detail: str) -> dict[str, str]:
 _DELETE: Final = push_stores.FolderStore.delete
 _VERIFY: Final = hfbucket.verify
 _INIT: Final = init
-_KEPT_FOR_EVER: Final = SimpleNamespace(unique=lambda column: pa.array([], pa.string()))
 
 MUTANTS: Final[Mapping[str, Mutant]] = {
     "files are not flushed before they get their names": Mutant(
@@ -106,11 +107,11 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         kinds=("read error",), at="^source", says="cannot be run again",
     ),
     "what could not be read is remembered": Mutant(
-        command="build, passthrough", replaced={"hfbucket.stages.index.pc": _KEPT_FOR_EVER},
+        command="build, passthrough", replaced={"hfbucket.stages.index._is_for_once": _kept_for_ever},
         kinds=("unreadable",), at="^source", says="what could be read later did not come",
     ),
     "the same for an update": Mutant(
-        command="update", replaced={"hfbucket.stages.index.pc": _KEPT_FOR_EVER},
+        command="update", replaced={"hfbucket.stages.index._is_for_once": _kept_for_ever},
         kinds=("unreadable",), at=r"^source/0010\.", says="what could be read later did not come",
     ),
     "a workspace leaves images out and says nothing": Mutant(
