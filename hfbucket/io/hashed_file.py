@@ -6,7 +6,6 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +13,6 @@ from hfbucket.io.flushed_file import FlushedFile
 
 _TURN_BYTES: Final = 1 << 20
 """Written and handed over at once: few enough to be in a core's cache, enough that handing over costs nothing."""
-
-_SMALL_BYTES: Final = 1 << 15
-"""Of a part that is copied together with its neighbours rather than hashed by itself."""
 
 _WAITING_BYTES: Final = 4 << 20
 """Handed over and not yet hashed: from here on who fills the file waits."""
@@ -84,10 +80,10 @@ class HashedFile:
             self._take_back()
 
     def _digest(self, parts: Sequence[bytes]) -> None:
-        """Hash parts, small ones in one piece with their neighbours: the interpreter's lock changes hands for each."""
-        for is_small, some in groupby(parts, lambda part: len(part) < _SMALL_BYTES):
-            for piece in (b"".join(some),) if is_small else some:
-                self._hash.update(piece)
+        """Hash parts, small ones in one piece: the interpreter's lock changes hands for each."""
+        whole = [b"".join(parts)] if sum(map(len, parts)) < 2 * _TURN_BYTES else parts
+        for part in whole:
+            self._hash.update(part)
 
     def _take_back(self) -> None:
         hashed, size = self._ahead.popleft()
