@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -116,13 +116,18 @@ def _logical(array: pa.Array) -> pa.Array:
     return array
 
 
+@lru_cache(maxsize=256)
+def _wide(kind: pa.DataType) -> pa.DataType:
+    return _logical(pa.nulls(0, kind)).type
+
+
 def _update(hasher: _Hash, kind: pa.DataType, chunks: _Chunks) -> None:
     """Feed a column: its kind and length, which rows are valid, then the values with nulls as zero or empty."""
-    kind = _logical(pa.nulls(0, kind)).type
+    is_coded, kind = pa.types.is_dictionary(kind), _wide(kind)
     is_text = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     valid, lengths = [np.zeros(0, dtype=bool)], [np.zeros(0, dtype=np.int64)]
-    for chunk in map(_logical, chunks()):
+    for chunk in map(_logical, chunks()) if is_text or is_coded else chunks():
         valid.append(chunk.is_valid().to_numpy(zero_copy_only=False))
         if is_text:
             lengths.append(_lengths(chunk))

@@ -84,7 +84,7 @@ def _edges(plan: Plan, most: int) -> Int64s:
     edges: list[int] = []
     full, total = -1, 0
     for here in chunks(len(plan.members)):
-        weights = plan.caption_bytes.of(plan.members[here]) + each
+        weights = np.maximum(plan.caption_bytes.of(plan.members[here]), each)
         before = total + np.cumsum(weights) - weights
         batch = before // _BATCH_BYTES
         edges += (np.flatnonzero(np.diff(batch, prepend=full)) + here.start).tolist()
