@@ -136,7 +136,7 @@ def read_images(place: Place, *, kind: str, work: Path = Path("/nowhere")) -> in
 
 @cache
 def _tables(place: Place, kind: str) -> tuple[pa.Table, ...]:
-    return tuple(SOURCES[unit.kind].scan_unit(unit, _CONFIG)[0] for unit in _units(place, kind, local=True))
+    return tuple(SOURCES[unit.kind].scan_unit(unit, _CONFIG)[0].read() for unit in _units(place, kind, local=True))
 
 
 def spool(place: Place, *, then_read: str = "") -> int:
