@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from hfbucket.core.text_bytes import offsets_of
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -162,23 +164,15 @@ def _fields(chunks: _Chunks, number: int) -> Iterator[pa.Array]:
 
 
 def _lengths(texts: pa.Array) -> npt.NDArray[np.int64]:
-    lengths = np.diff(_offsets(texts))
+    lengths = np.diff(offsets_of(texts))
     return np.where(texts.is_valid().to_numpy(zero_copy_only=False), lengths, 0) if texts.null_count else lengths
 
 
 def _update_bytes(hasher: _Hash, texts: pa.Array) -> None:
     there = texts.drop_null() if texts.null_count else texts
-    offsets, data = _offsets(there), there.buffers()[2]
+    offsets, data = offsets_of(there), there.buffers()[2]
     if data is not None:
         hasher.update(memoryview(data)[offsets[0] : offsets[-1]])
-
-
-def _offsets(texts: pa.Array) -> npt.NDArray[np.int64]:
-    """Return where each text begins in the buffer of all, and the last one ends, int64[n + 1]."""
-    buffer = texts.buffers()[1]
-    if buffer is None:  # of no text
-        return np.zeros(1, dtype=np.int64)
-    return np.frombuffer(buffer, dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
 
 
 def _update_numbers(hasher: _Hash, array: pa.Array) -> None:

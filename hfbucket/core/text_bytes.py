@@ -32,9 +32,9 @@ def _weights(array: pa.Array) -> Int64s:
     if not len(array):
         return weights
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        weights = np.diff(_offsets(array))
+        weights = np.diff(offsets_of(array))
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        offsets = _offsets(array)
+        offsets = offsets_of(array)
         items = _weights(array.values.slice(offsets[0], offsets[-1] - offsets[0]))
         weights = np.diff(np.append(0, np.cumsum(items))[offsets - offsets[0]])
     elif pa.types.is_struct(kind):
@@ -42,12 +42,14 @@ def _weights(array: pa.Array) -> Int64s:
     return weights if not array.null_count else np.where(_is_valid(array), weights, 0)
 
 
-def _offsets(array: pa.Array) -> Int64s:
-    """Return where each text or list begins, and the last one ends, int64[n + 1]."""
-    kind = array.type
-    is_large = pa.types.is_large_string(kind) or pa.types.is_large_list(kind)
-    offsets = np.frombuffer(array.buffers()[1], dtype=np.int64 if is_large else np.int32)
-    return offsets[array.offset : array.offset + len(array) + 1].astype(np.int64)
+def offsets_of(array: pa.Array) -> Int64s:
+    """Return where each text or list begins in what all of them hold, and the last one ends, int64[n + 1]."""
+    kind, buffer = array.type, array.buffers()[1]
+    if buffer is None:  # of none
+        return np.zeros(1, dtype=np.int64)
+    is_large = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) or pa.types.is_large_list(kind)
+    offsets = np.frombuffer(buffer, dtype=np.int64 if is_large else np.int32)
+    return offsets[array.offset : array.offset + len(array) + 1].astype(np.int64, copy=False)
 
 
 def _is_valid(array: pa.Array) -> npt.NDArray[np.bool_]:
